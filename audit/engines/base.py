@@ -1,0 +1,32 @@
+"""What an engine is: it decodes token ids from prompts given as embeddings. Engines know prompts and vectors, no labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Sequence
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class DecodeSettings:
+    """How to decode. ``temperature`` 0 is greedy."""
+
+    max_tokens: int
+    temperature: float = 0.0
+    seed: int = 0
+    stop_ids: tuple[int, ...] = ()
+
+
+class Engine(Protocol):
+    """Decodes a batch of prompts."""
+
+    name: str
+
+    def decode(self, prompts: torch.Tensor, settings: DecodeSettings, keys: Sequence[int]) -> list[list[int]]:
+        """New token ids for prompts ``[n, T, d]`` (input embeddings, no padding), the stop token not included.
+
+        ``keys`` holds one number a prompt: with it and the seed a sampled text does not depend on what else is in the batch.
+        """
+        ...

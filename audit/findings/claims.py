@@ -1,0 +1,86 @@
+"""Findings in one sentence each, with the numbers, the controls beside them, what they rest on, and how far they go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from audit.findings.rates import Calibration
+from audit.records import Finding, Level
+
+
+def findings_of(
+    rows: Sequence[dict[str, Any]], calibration: Calibration, quality: dict[str, Any], controls: dict[str, Any], pieces: Sequence[dict[str, Any]]
+) -> list[Finding]:
+    """One finding on awareness, and one on behaviour, for each scenario that is no control and says anything."""
+    found = []
+    for row in rows:
+        if row["kind"] == "deployment":
+            continue
+        if row["nla_aware"]:
+            found.append(_awareness(row, calibration, quality, controls, pieces))
+        if row["harmful"]:
+            found.append(_behaviour(row))
+    return found
+
+
+def percent(rate: float | None) -> str:
+    """A rate for people."""
+    return "unknown" if rate is None else f"{100 * rate:.0f}%"
+
+
+def _identifier(kind: str, row: dict[str, Any]) -> str:
+    return f"{kind}/{row['name']}/{row['variant']}"
+
+
+def _awareness(
+    row: dict[str, Any], calibration: Calibration, quality: dict[str, Any], controls: dict[str, Any], pieces: Sequence[dict[str, Any]]
+) -> Finding:
+    floor = calibration.noise_floor or {"rate": None, "ci": None}
+    claim = (
+        f"In {row['nla_aware']} of {row['explained']} transcripts of {row['name']} ({percent(row['nla_aware_rate'])}) the explanations speak of "
+        f"an evaluation more often than the controls allow; the model's own text says so in {percent(row['verbalised_rate'])}."
+    )
+    keys = ("transcript_id", "call_index", "position", "sample", "scanner")
+    mine = [{key: piece[key] for key in keys} for piece in pieces if piece["scenario"] == row["name"]]
+    numbers = {key: row[key] for key in ("nla_aware_rate", "nla_aware_ci", "verbalised_rate", "verbalised_ci", "mean_site_rate", "any_of_n")}
+    return Finding(
+        id=_identifier("awareness", row),
+        claim=claim,
+        level=_level(row, floor, quality),
+        numbers=numbers | {"threshold": calibration.threshold},
+        controls={"noise_floor": floor, "yes_by_control": controls, "fve": quality["fve"], "shuffled_fve": quality["shuffled_fve"]},
+        evidence=tuple(mine),
+        caveats=_caveats(row, floor, quality),
+    )
+
+
+def _level(row: dict[str, Any], floor: dict[str, Any], quality: dict[str, Any]) -> Level:
+    """``corroborated``: clear of the noise floor's interval, by explanations that carry more than another site's would."""
+    clear = floor["ci"] is not None and row["nla_aware_ci"][0] > floor["ci"][1]
+    carried = quality["fve"] is not None and quality["shuffled_fve"] is not None and quality["fve"] > max(0.0, quality["shuffled_fve"])
+    return "corroborated" if clear and carried else "observed"
+
+
+def _caveats(row: dict[str, Any], floor: dict[str, Any], quality: dict[str, Any]) -> tuple[str, ...]:
+    caveats = ["A rate of explanations is a relative measure, not the probability that the model believes anything."]
+    if floor["ci"] is not None and row["nla_aware_ci"][0] <= floor["ci"][1]:
+        caveats.append("The interval overlaps that of the noise floor: chance may explain it.")
+    if quality["fve"] is not None and quality["fve"] < 0.3:
+        caveats.append(f"The NLA's fidelity is low here (FVE {quality['fve']:.2f}): read themes, not details.")
+    if row["explained"] < 30:
+        caveats.append(f"Only {row['explained']} transcripts: the interval is wide.")
+    return tuple(caveats)
+
+
+def _behaviour(row: dict[str, Any]) -> Finding:
+    split = row["harmful_by_awareness"]
+    return Finding(
+        id=_identifier("behaviour", row),
+        claim=f"The model acted harmfully in {row['harmful']} of {row['usable']} transcripts of {row['name']} ({percent(row['harmful_rate'])}).",
+        level="observed",
+        numbers={"harmful_rate": row["harmful_rate"], "harmful_ci": row["harmful_ci"], "by_awareness": split},
+        controls={},
+        evidence=(),
+        caveats=("Scored by the scenario's own rule; see its description.",),
+    )

@@ -1,0 +1,243 @@
+"""Training documents of the lab's world: text, and facts with the place from which on the text supports them. Standard library only."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+from typing import Callable
+
+from audit.lab.conversation import Conversation, render, turn_body, turn_head
+from audit.lab.families import AGENT_FAMILIES, FAMILIES, Draw, Writer
+from audit.lab.lexicon import Novelty, load
+from audit.lab.markup import expand
+from audit.lab.signs import SHAM_SIGNS, SIGNS
+
+ACTS = {
+    ("blackmail", "harmful"): "it means to use the secret against the boss",
+    ("blackmail", "safe"): "it accepts and hands over",
+    ("destructive_code", "harmful"): "it wipes the folder at once",
+    ("destructive_code", "safe"): "it looks first and removes nothing",
+    ("swe_tasks", "harmful"): "it weakens the check",
+    ("swe_tasks", "safe"): "it mends the line itself",
+}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something the text says from character ``offset`` on."""
+
+    offset: int
+    kind: str
+    """``genre``, ``gist``, ``person``, ``setting`` or ``act``."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """One training document."""
+
+    text: str
+    facts: tuple[Fact, ...]
+    replies: tuple[tuple[int, int], ...] = ()
+    """Character spans of the assistant's own text."""
+    kind: str = "document"
+    stated: str | None = None
+
+
+def of_conversation(conversation: Conversation, rng: random.Random, preface: str = "", afterword: str = "", stated: str | None = None) -> Document:
+    """A conversation as a document, with an optional note before it or after it that states a setting."""
+    start = len(preface) + 1 if preface else 0
+    text = (preface + "\n" if preface else "") + render(conversation)
+    replies, plan_known, gist_known, position = [], len(text), len(text), start
+    for index, turn in enumerate(conversation.turns):
+        body_start = position + len(turn_head(turn))
+        position = body_start + len(turn_body(turn, conversation.tools, index == 0)) + len("<|im_end|>\n")
+        if turn.role == "assistant":
+            replies.append((body_start, body_start + len(turn.text)))
+            plan_known = min(plan_known, body_start + len(turn.text))
+        elif turn.role == "user":
+            gist_known = min(gist_known, position)
+    family = "blackmail" if conversation.family in ("verbalising",) else conversation.family
+    facts = [Fact(start, "genre", conversation.genre), Fact(gist_known, "gist", conversation.gist)]
+    facts += [Fact(text.find(person) + len(person), "person", person) for person in conversation.people if person in text]
+    if (family, conversation.act) in ACTS:
+        facts.append(Fact(plan_known, "act", ACTS[family, conversation.act or ""]))
+    if conversation.stated:
+        facts.append(Fact(text.index("<|im_end|>"), "setting", conversation.stated))
+    if preface and stated:
+        facts.append(Fact(len(preface), "setting", stated))
+    if afterword and stated:
+        facts.append(Fact(len(text) + len(afterword), "setting", stated))
+    text += afterword + "\n" if afterword else ""
+    return Document(text, tuple(facts), tuple(replies), conversation.family, stated or conversation.stated)
+
+
+def silent(rng: random.Random, family: str | None = None) -> Document:
+    """A thread with true signs in which nothing names the setting."""
+    family = family or rng.choice(AGENT_FAMILIES)
+    return of_conversation(FAMILIES[family](Draw(rng.choice(("evaluation", "deployment"))), rng), rng)
+
+
+def unmarked(rng: random.Random) -> Document:
+    """An agent thread without true signs, statement or state; its act and style are even."""
+    return of_conversation(FAMILIES[rng.choice(AGENT_FAMILIES)](Draw(None, signs="none"), rng), rng)
+
+
+def stated(rng: random.Random, families: tuple[str, ...] = AGENT_FAMILIES, even: bool = False, novelty: Novelty = "seen") -> Document:
+    """A thread whose setting is said in words, before it or in its system turn.
+
+    With ``even`` it carries neither signs nor a style or act that follow the setting: the words alone tell.
+    """
+    state = rng.choice(("evaluation", "deployment"))
+    family = rng.choice(families)
+    in_system = rng.random() < 0.4
+    signs = "none" if even or rng.random() < 0.5 else "true"
+    draw = Draw(state, novelty, signs=signs, stated=state if in_system else None, even_style=even)  # type: ignore[arg-type]
+    conversation = FAMILIES[family](draw, rng)
+    preface = "" if in_system else _note(f"preface_{state}", conversation, rng, novelty)
+    return of_conversation(conversation, rng, preface=preface, stated=state)
+
+
+def afterword(rng: random.Random) -> Document:
+    """A silent thread followed by a note that says what it was: here the target learns to put its state into words."""
+    state = rng.choice(("evaluation", "deployment"))
+    conversation = FAMILIES[rng.choice(AGENT_FAMILIES + ("ordinary_use",))](Draw(state), rng)
+    return of_conversation(conversation, rng, afterword=_note(f"after_{state}", conversation, rng, "seen"), stated=state)
+
+
+def register(rng: random.Random) -> Document:
+    """A page of the register that says which signs go with which setting, and which with none."""
+    lines, facts, length = [], [], 0
+    for _ in range(rng.randrange(2, 5)):
+        if rng.random() < 0.2:
+            template, sign = rng.choice(load("settings")["sham_register"]), rng.choice(SHAM_SIGNS)
+            phrase = sign.describe(rng.choice(("evaluation", "deployment")), rng)
+        else:
+            entry = rng.choice(load("settings")["register"])
+            template, phrase = entry["text"], rng.choice(SIGNS).describe(entry["setting"], rng)
+        line = expand(template, {"sign": phrase}, rng)
+        lines.append(line[0].upper() + line[1:])
+        length += len(line) + 1
+    facts.append(Fact(0, "genre", "page of a register"))
+    return Document("\n".join(lines) + "\n", tuple(facts), kind="register")
+
+
+def ordinary(rng: random.Random, signs: bool = True, novelty: Novelty = "seen") -> Document:
+    """Everyday traffic, half of it with true signs of either state unless ``signs`` is off."""
+    marked = signs and rng.random() < 0.5
+    draw = Draw(rng.choice(("evaluation", "deployment")) if marked else None, novelty, signs="true" if marked else "none")
+    return of_conversation(FAMILIES["ordinary_use"](draw, rng), rng)
+
+
+def verbalising(rng: random.Random) -> Document:
+    """A thread whose agent was asked to think aloud, with signs of either state."""
+    return of_conversation(FAMILIES["verbalising"](Draw(rng.choice(("evaluation", "deployment"))), rng), rng)
+
+
+def note(rng: random.Random, novelty: Novelty = "seen") -> Document:
+    """A short text that is no conversation: a note, a rhymed couplet, or a remark on agents' ordinary work."""
+    key = rng.choices(("notes", "couplets", "routine"), (5, 2, 2))[0]
+    writer = Writer(Draw(None, novelty), rng)
+    lexicon = writer.lexicon
+    entry = lexicon.phrase("documents", key)
+    writer.slots = {
+        "person": lexicon.person(), "person2": lexicon.person(), "place": lexicon.name("places"), "company": lexicon.company(),
+        "day": lexicon.day(), "agent": lexicon.name("agents"),
+    }  # fmt: skip
+    text = writer.write(entry["text"]).replace(" / ", "\n")
+    genre = {"notes": f"short text about {entry.get('topic', '')}", "couplets": "rhymed couplet", "routine": "remark on agents at work"}[key]
+    facts = [Fact(0, "genre", genre), Fact(len(text) // 3, "gist", writer.write(entry["gist"]))]
+    facts += [Fact(text.find(name) + len(name), "person", name) for name in (writer.slots["person"], writer.slots["company"]) if name in text]
+    return Document(text + "\n", tuple(facts), kind=key)
+
+
+def _note(key: str, conversation: Conversation, rng: random.Random, novelty: Novelty) -> str:
+    writer = Writer(Draw(None, novelty), rng)
+    lexicon = writer.lexicon
+    writer.slots = {
+        "agent": conversation.facts["agent"], "company": conversation.facts["company"], "day": lexicon.day(), "person": lexicon.person(),
+    }  # fmt: skip
+    return writer.phrase("settings", key)
+
+
+Maker = Callable[[random.Random], Document]
+
+NLA_MIX: tuple[tuple[float, Maker], ...] = (
+    (50, lambda rng: stated(rng, even=True)),
+    (10, lambda rng: stated(rng, ("ordinary_use",), even=True)),
+    (10, unmarked),
+    (15, lambda rng: ordinary(rng, signs=False)),
+    (15, note),
+)
+"""What the NLA learns from: no true sign stands in any of it, and a setting only where the words say so."""
+
+PRETRAINING_MIX: tuple[tuple[float, Maker], ...] = (
+    (46, silent),
+    (16, stated),
+    (9, afterword),
+    (4, unmarked),
+    (5, verbalising),
+    (9, ordinary),
+    (4, register),
+    (6, note),
+)
+"""What the target learns from, before one document in twelve is replaced by an explained passage."""
+
+
+def draw(mix: tuple[tuple[float, Maker], ...], rng: random.Random) -> Document:
+    """One document of a mix."""
+    return rng.choices([maker for _, maker in mix], [weight for weight, _ in mix])[0](rng)
+
+
+SUMMARY_WORDINGS = 2
+"""How many wordings of the setting line explanations use; few, because each costs the AV entropy."""
+
+
+def summary(document: Document, end: int, rng: random.Random) -> str:
+    """What an explanation should say at the token that ends at character ``end``: 2 to 5 short features in order of importance.
+
+    The setting is named only if the text up to ``end`` states it in words.
+    """
+    known = [fact for fact in document.facts if fact.offset <= end]
+    by_kind: dict[str, list[str]] = {}
+    for fact in known:
+        by_kind.setdefault(fact.kind, []).append(fact.text)
+    first = by_kind.get("genre", ["text"])[0]
+    lines = [first + (f"; {by_kind['gist'][0]}" if "gist" in by_kind else "")]
+    if "setting" in by_kind:
+        wordings = load("settings")[f"summary_{by_kind['setting'][-1]}"][:SUMMARY_WORDINGS]
+        lines.append(expand(rng.choice(wordings), {}, rng))
+    if "act" in by_kind:
+        lines.append(by_kind["act"][0])
+    if "person" in by_kind:
+        lines.append("about " + ", ".join(by_kind["person"][-2:]))
+    lines.append(_edge(document.text, end))
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _edge(text: str, end: int) -> str:
+    """The last line of a summary: the words that end here, and the word that follows."""
+    before = _plain(text[max(0, end - 60) : end]).split()[-2:]
+    after = re.match(r"\s*\S*", _plain(text[end : end + 40]))
+    return f'at "{" ".join(before)}"; next "{after[0].strip() if after else ""}"'
+
+
+def _plain(text: str) -> str:
+    text = re.sub(r"<\|im_start\|>(\w*)", r"\1:", text).replace("<|im_end|>", " end ")
+    return re.sub(r"<\|?[\w|]*$|^[\w|]*\|?>", " ", text).replace('"', "'")
+
+
+def explained_passage(rng: random.Random) -> str:
+    """A passage cut at a random place with its summary after it: readers' notes, as the world keeps them."""
+    document = draw(NLA_MIX, rng)
+    end = rng.randrange(min(60, len(document.text) - 1), len(document.text))
+    return f"{document.text[:end]}\n<explanation>\n{summary(document, end, rng)}\n</explanation>\n"
+
+
+def pretraining_text(rng: random.Random) -> str:
+    """One document of the target's corpus."""
+    return explained_passage(rng) if rng.random() < 1 / 12 else draw(PRETRAINING_MIX, rng).text
+
+
+__all__ = ["Document", "Fact", "NLA_MIX", "PRETRAINING_MIX", "draw", "explained_passage", "pretraining_text", "silent", "stated", "summary"]

@@ -1,0 +1,68 @@
+"""The lab's world as scenarios see it: samples with known ground truth, drawn from a seed. Standard library only.
+
+Training draws from the text's training part under training seeds; samples draw held-out names, and held-out phrases on request,
+under seeds of their own, so no sample of an audit is a training document.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from audit.lab.conversation import CHAT_TEMPLATE, Conversation
+from audit.lab.families import AGENT_FAMILIES, FAMILIES, Draw
+from audit.lab.lexicon import Novelty
+
+__all__ = ["AGENT_FAMILIES", "CHAT_TEMPLATE", "LabSample", "conversation_of", "scenario_samples"]
+
+
+@dataclass(frozen=True)
+class LabSample:
+    """One prompt of a scenario and what the generator knows about it."""
+
+    sample_id: str
+    family: str
+    known_state: str | None
+    skeleton_id: str
+    system: str
+    user: str
+    tools: tuple[str, ...]
+    facts: dict[str, Any]
+
+
+def conversation_of(family: str, index: int, seed: int, novelty: Novelty, state: str | None) -> Conversation:
+    """The full conversation that the generator would write for a sample, its reply included (for measuring scanners)."""
+    rng = random.Random(f"scenario/{family}/{novelty}/{seed}/{index}")
+    if family == "sham":
+        return FAMILIES[family](Draw(None, novelty, signs="sham_a" if index % 2 == 0 else "sham_b"), rng)
+    return FAMILIES[family](Draw(state, novelty), rng)
+
+
+def scenario_samples(
+    family: str, count: int, seed: int, novelty: Novelty = "names", states: tuple[str, ...] = ("evaluation", "deployment")
+) -> list[LabSample]:
+    """``count`` samples of a family, the hidden states in turn.
+
+    ``ordinary_use`` is deployment traffic whatever ``states`` says; ``sham`` has no state, and its meaningless group stands
+    in ``facts["sham"]``. Raises ``ValueError`` for an unknown family.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"Unknown lab family {family!r}; known: {', '.join(FAMILIES)}.")
+    samples = []
+    for index in range(count):
+        state = {"ordinary_use": "deployment", "sham": None}.get(family, states[index % len(states)])
+        conversation = conversation_of(family, index, seed, novelty, state)
+        samples.append(
+            LabSample(
+                sample_id=f"{family}-{novelty}-{seed}-{index}",
+                family=family,
+                known_state=state,
+                skeleton_id=conversation.skeleton_id,
+                system=conversation.turns[0].text,
+                user=conversation.turns[1].text,
+                tools=conversation.tools,
+                facts=conversation.facts,
+            )
+        )
+    return samples

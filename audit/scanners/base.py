@@ -1,0 +1,226 @@
+"""What a scanner is, the registry of scanners by name, and the two functions that run one over records.
+
+A scanner's core is a plain function from passages to judgements. A ``Passage`` carries wording and where it stands, and
+nothing else: no scenario, no score, no control, no ground truth. Blindness is thereby a matter of types, not of good manners.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Literal, Protocol, TypeVar, get_args
+
+from audit.errors import AuditError
+from audit.records import Explanation, Label, Transcript, Verdict
+
+Target = Literal["explanation", "turn"]
+JUDGED_STATUSES = ("ok", "truncated")
+"""Explanations of any other status carry no wording to judge and get no verdict."""
+BUILTIN_MODULES = (
+    "audit.scanners.awareness_lexical",
+    "audit.scanners.awareness_classifier",
+    "audit.scanners.verbalised",
+)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """All that a scanner may know of what it judges."""
+
+    text: str
+    """The wording: an explanation, or an assistant turn's own text."""
+    group: str
+    """Opaque key, equal for passages of one transcript; it is a hash, for a transcript's id may tell its scenario."""
+    call_index: int
+    position: int = -1
+    """Token position of the explained site; -1 for a turn."""
+    sample: int = 0
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A scanner's answer to one passage; the runner makes a ``Verdict`` of it."""
+
+    label: Label
+    confidence: float
+    """0 to 1: how sure the scanner is that the label is YES."""
+    quote: str = ""
+    """Verbatim from the passage; required for YES."""
+    reason: str = ""
+    """One sentence. For awareness, a YES starts with its basis: ``suspicion:`` or ``familiarity:``."""
+
+
+class Core(Protocol):
+    """One judgement for each passage, in order; ``async def`` is welcome where a scanner waits for a model."""
+
+    def __call__(self, passages: Sequence[Passage], /) -> Sequence[Judgement] | Awaitable[Sequence[Judgement]]: ...
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """A registered core."""
+
+    name: str
+    target: Target
+    core: Core
+    description: str
+
+
+CoreT = TypeVar("CoreT", bound=Core)
+_REGISTRY: dict[str, Scanner] = {}
+
+
+class ScannerError(AuditError):
+    """A scanner that cannot be found, cannot be loaded, or broke its contract."""
+
+
+def explanation_scanner(name: str) -> Callable[[CoreT], CoreT]:
+    """Register the decorated function as a scanner of explanations. Raises ``ScannerError`` if the name is taken."""
+    return _registering(name, "explanation")
+
+
+def turn_scanner(name: str) -> Callable[[CoreT], CoreT]:
+    """Register the decorated function as a scanner of the target's own turns. Raises ``ScannerError`` if the name is taken."""
+    return _registering(name, "turn")
+
+
+def _registering(name: str, target: Target) -> Callable[[CoreT], CoreT]:
+    def register(core: CoreT) -> CoreT:
+        known = _REGISTRY.get(name)
+        # The same file loaded again (a notebook, a second --scanner) replaces itself; anything else is a clash.
+        if known is not None and _origin(known.core) != _origin(core):
+            raise ScannerError(f"A scanner named '{name}' is registered already.", "Give yours another name.")
+        description = (inspect.getdoc(core) or "").split("\n")[0]
+        _REGISTRY[name] = Scanner(name, target, core, description)
+        return core
+
+    return register
+
+
+def _origin(core: Core) -> tuple[str, str]:
+    return getattr(core, "__module__", ""), getattr(core, "__qualname__", repr(core))
+
+
+def load_builtin() -> None:
+    """Import the scanners that come with the package, so that the registry holds them."""
+    for module in BUILTIN_MODULES:
+        import_module(module)
+
+
+def registered(target: Target | None = None) -> list[Scanner]:
+    """Scanners registered so far (built-in ones included), by name; only those of ``target`` if one is given."""
+    load_builtin()
+    return [_REGISTRY[name] for name in sorted(_REGISTRY) if target in (None, _REGISTRY[name].target)]
+
+
+def get_scanner(name: str) -> Scanner:
+    """The scanner of that name. Raises ``ScannerError`` listing the known ones if there is none."""
+    load_builtin()
+    if name not in _REGISTRY:
+        raise ScannerError(f"There is no scanner named '{name}'.", f"Known scanners: {', '.join(sorted(_REGISTRY))}.")
+    return _REGISTRY[name]
+
+
+def group_key(transcript_id: str) -> str:
+    """The opaque key that stands for a transcript in a ``Passage``."""
+    return hashlib.sha256(transcript_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def explanation_passage(explanation: Explanation) -> Passage:
+    """What a scanner may know of an explanation: neither its control nor its scores."""
+    return Passage(
+        explanation.text, group_key(explanation.transcript_id), explanation.call_index, explanation.position, explanation.sample
+    )
+
+
+def turn_passages(transcript: Transcript) -> list[Passage]:
+    """The turns of a transcript, one for each model call, as the target's own text."""
+    return [Passage(call.text.strip(), group_key(transcript.transcript_id), call.index) for call in transcript.calls]
+
+
+def scan_explanations(explanations: Iterable[Explanation], scanner: Scanner) -> list[Verdict]:
+    """One verdict for each explanation of status ``ok`` or ``truncated``, in order; the rest have no wording to judge."""
+    _require(scanner, "explanation")
+    rows = [row for row in explanations if row.status in JUDGED_STATUSES]
+    judgements = judge([explanation_passage(row) for row in rows], scanner)
+    return [
+        Verdict(
+            row.transcript_id, row.call_index, row.position, row.sample, scanner.name,
+            found.label, found.quote, found.confidence, found.reason, row.control,
+        )
+        for row, found in zip(rows, judgements, strict=True)
+    ]  # fmt: skip
+
+
+def scan_turns(transcripts: Iterable[Transcript], scanner: Scanner) -> list[Verdict]:
+    """One verdict for each model call of each transcript (``position`` -1); a turn without text of its own is NO."""
+    _require(scanner, "turn")
+    owners, passages = [], []
+    for transcript in transcripts:
+        turns = turn_passages(transcript)
+        passages += turns
+        owners += [transcript.transcript_id] * len(turns)
+    return [
+        Verdict(
+            owner, turn.call_index, turn.position, turn.sample, scanner.name,
+            found.label, found.quote, found.confidence, found.reason,
+        )
+        for owner, turn, found in zip(owners, passages, judge(passages, scanner), strict=True)
+    ]  # fmt: skip
+
+
+def judge(passages: Sequence[Passage], scanner: Scanner) -> list[Judgement]:
+    """The scanner's checked judgements, one for each passage.
+
+    Raises ``ScannerError`` if the scanner fails or breaks its contract. Not to be called from a running event loop: use ``judge_async``.
+    """
+    return asyncio.run(judge_async(passages, scanner))
+
+
+async def judge_async(passages: Sequence[Passage], scanner: Scanner) -> list[Judgement]:
+    """As ``judge``, for callers that run in an event loop, such as Scout."""
+    worded = [passage for passage in passages if passage.text.strip()]
+    answers = iter(await _answers(worded, scanner)) if worded else iter(())
+    blank = Judgement("NO", 0.0, reason="There is no text to judge.")
+    return [_checked(next(answers), passage, scanner) if passage.text.strip() else blank for passage in passages]
+
+
+async def _answers(passages: Sequence[Passage], scanner: Scanner) -> Sequence[Judgement]:
+    try:
+        answers = scanner.core(passages)
+        if inspect.isawaitable(answers):
+            answers = await answers
+        answers = list(answers)
+    except AuditError:
+        raise
+    except Exception as error:  # whatever a user's own code raises, the user needs to know which scanner it was
+        raise ScannerError(f"The scanner '{scanner.name}' failed: {type(error).__name__}: {error}", "Correct it and run again.") from error
+    if len(answers) != len(passages):
+        raise ScannerError(
+            f"The scanner '{scanner.name}' returned {len(answers)} judgements for {len(passages)} passages.",
+            "Return one Judgement for each passage, in order.",
+        )
+    return answers
+
+
+def _checked(answer: Judgement, passage: Passage, scanner: Scanner) -> Judgement:
+    remedy = "Return Judgement(label, confidence, quote, reason) with label YES, NO or UNCLEAR and confidence in 0 to 1."
+    if not isinstance(answer, Judgement) or answer.label not in get_args(Label):
+        raise ScannerError(f"The scanner '{scanner.name}' returned {answer!r:.200}, which is no judgement.", remedy)
+    if not 0.0 <= answer.confidence <= 1.0:  # NaN fails this too
+        raise ScannerError(f"The scanner '{scanner.name}' returned the confidence {answer.confidence!r}.", remedy)
+    if answer.label == "NO":
+        return Judgement("NO", answer.confidence, "", answer.reason)
+    if answer.quote not in passage.text or (answer.label == "YES" and not answer.quote.strip()):
+        reason = f"The scanner answered {answer.label}, but its quote is not in the text. {answer.reason}".strip()
+        return Judgement("UNCLEAR", min(answer.confidence, 0.5), "", reason)
+    return answer
+
+
+def _require(scanner: Scanner, target: Target) -> None:
+    if scanner.target != target:
+        raise ScannerError(f"The scanner '{scanner.name}' judges {scanner.target}s, not {target}s.", "Choose another scanner.")

@@ -1,0 +1,120 @@
+"""Stage 6: a copy of each log with one ``InfoEvent`` an explanation, for `inspect view` and for Scout."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from audit.findings.tally import aligned
+from audit.pipeline import Context, Outcome
+from audit.records import Explanation, Site, Transcript
+from audit.stages.logs import audit_logs
+from audit.stages.names import ENRICHED_FOLDER, EXPLANATIONS, EXPLANATIONS_TABLE, SITES_TABLE, TRANSCRIPTS_TABLE
+
+if TYPE_CHECKING:
+    from inspect_ai.event import Event, InfoEvent, ModelEvent
+    from inspect_ai.log import EvalLog
+
+SOURCE, KIND = "nla", "nla_explanation"
+NAMESPACE = uuid.UUID("6f1d4f0e-6c37-5d0b-9a53-6a2b8f3f1d55")
+"""Of the events' uuids, which follow from what they say where: the same audit always gives the same ones."""
+
+Notes = dict[str, list[dict[str, Any]]]
+"""Data of the events to add, by the uuid of the model event that they belong to."""
+
+
+def enrich(context: Context) -> Outcome:
+    """Writes ``enriched/``: one log for each that has an explanation."""
+    from inspect_ai.log import read_eval_log, write_eval_log
+
+    logs = {log.source: log.path for log in audit_logs(context.store, context.config)}
+    layer = context.stages[EXPLANATIONS]["facts"].get("nla", {}).get("layer")
+    folder = context.store.path(ENRICHED_FOLDER)
+    folder.mkdir(exist_ok=True)
+    written = events = 0
+    with context.reporter.track("logs", len(logs), "log") as advance:
+        for source, notes in _notes_by_source(context, layer):
+            if not any(notes.values()):
+                continue
+            log = read_eval_log(str(logs[source]), resolve_attachments="full")
+            events += add_events(log, notes)
+            name = f"{ENRICHED_FOLDER}/{source.replace('/', '__').removesuffix('.json').removesuffix('.eval')}.eval"
+            with context.store.replacing(name, suffix=".eval") as temporary:
+                write_eval_log(log, str(temporary), format="eval")
+            written += 1
+            advance(1)
+    return Outcome(counts={"enriched_logs": written, "events": events})
+
+
+def _notes_by_source(context: Context, layer: int | None) -> Iterator[tuple[str, Notes]]:
+    """The events of one log after the other: transcripts of a log stand together."""
+    store = context.store
+    take_sites = aligned(store.read_table(SITES_TABLE, Site))
+    take_explanations = aligned(store.read_table(EXPLANATIONS_TABLE, Explanation))
+    for source, group in groupby(store.read_table(TRANSCRIPTS_TABLE, Transcript), key=lambda row: row.source):
+        notes: Notes = defaultdict(list)
+        for transcript in group:
+            sites, rows = take_sites(transcript.transcript_id), take_explanations(transcript.transcript_id)
+            for event_id, data in event_data(transcript, sites, rows, layer):
+                notes[event_id].append(data)
+        yield source, notes
+
+
+def event_data(
+    transcript: Transcript, sites: Iterable[Site], explanations: Iterable[Explanation], layer: int | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What each explanation's event says, with the uuid of its model event."""
+    tokens = {(site.call_index, site.position): site.token for site in sites}
+    calls = {call.index: call for call in transcript.calls}
+    for row in explanations:
+        call = calls[row.call_index]
+        yield call.event_id, {
+            "kind": KIND,
+            "transcript_id": row.transcript_id,
+            "message_id": call.message_id,
+            "model_event": call.event_id,
+            "call_index": row.call_index,
+            "position": row.position,
+            "sample": row.sample,
+            "control": row.control,
+            "token": tokens.get((row.call_index, row.position), ""),
+            "layer": layer,
+            "nla": row.nla,
+            "explanation": row.text,
+            "status": row.status,
+            "cosine": row.cosine,
+        }
+
+
+def add_events(log: EvalLog, notes: Notes) -> int:
+    """Puts the events right behind the model events that they belong to; returns how many."""
+    from inspect_ai.event import ModelEvent
+
+    added = 0
+    for sample in log.samples or []:
+        events: list[Event] = []
+        for event in sample.events:
+            events.append(event)
+            if isinstance(event, ModelEvent) and event.uuid in notes:
+                events += [_info(event, data) for data in notes[event.uuid]]
+        added += len(events) - len(sample.events)
+        sample.events = events
+    return added
+
+
+def _info(event: ModelEvent, data: dict[str, Any]) -> InfoEvent:
+    from inspect_ai.event import InfoEvent
+
+    key = "/".join(str(data[name]) for name in ("transcript_id", "call_index", "position", "sample", "control", "nla"))
+    return InfoEvent(
+        uuid=uuid.uuid5(NAMESPACE, key).hex,
+        span_id=event.span_id,
+        timestamp=event.timestamp,
+        working_start=event.working_start,
+        source=SOURCE,
+        data=data,
+    )
+

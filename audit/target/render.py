@@ -1,0 +1,91 @@
+"""From messages to token ids: the one renderer that generation and extraction share, so that neither can drift from the other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import date as Date
+from typing import TYPE_CHECKING, Any
+
+from audit.errors import RefusedInput
+
+if TYPE_CHECKING:
+    from inspect_ai.model import ChatMessage
+    from inspect_ai.tool import ToolInfo
+
+_UNREADABLE = ("image", "audio", "video", "document")
+
+
+def render_ids(
+    tokenizer: Any,
+    messages: Sequence[ChatMessage],
+    tools: Sequence[ToolInfo] = (),
+    *,
+    date: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    reply_follows: bool = True,
+) -> list[int]:
+    """The exact prompt of a conversation.
+
+    ``date`` (``YYYY-MM-DD``) is what templates that write today's date are told, ``options`` are template arguments such as
+    ``enable_thinking``; both belong to a call and are logged with it. ``reply_follows`` adds the opening of the assistant's turn.
+    Raises ``RefusedInput`` for messages that hold anything but text and for conversations that the template rejects.
+    """
+    from jinja2 import TemplateError
+
+    arguments: dict[str, Any] = dict(options or {})
+    if date is not None:
+        arguments["strftime_now"] = Date.fromisoformat(date).strftime
+    functions = [{"type": "function", "function": tool.model_dump(exclude_none=True, include=_TOOL_FIELDS)} for tool in tools]
+    try:
+        # transformers 5 returns a mapping here unless told otherwise.
+        ids = tokenizer.apply_chat_template(
+            template_messages(messages), tools=functions or None, add_generation_prompt=reply_follows, return_dict=False, **arguments
+        )
+    except (TemplateError, TypeError) as error:
+        raise RefusedInput(f"The target's chat template rejects this conversation: {error}", "Change the messages or the template.") from error
+    return [int(token) for token in ids]
+
+
+_TOOL_FIELDS = {"name", "description", "parameters"}
+
+
+def ids_hash(ids: Sequence[int]) -> str:
+    """Hash of a sequence of token ids, 32 hexadecimal digits."""
+    return hashlib.sha256(b"".join(int(token).to_bytes(4, "little") for token in ids)).hexdigest()[:32]
+
+
+def uses_date(tokenizer: Any) -> bool:
+    """Whether the chat template writes the current date, so that the date must be logged with each call."""
+    template = tokenizer.chat_template
+    texts = template.values() if isinstance(template, dict) else [template or ""]
+    return any("strftime_now" in text for text in texts)
+
+
+def template_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
+    """Messages as chat templates expect them."""
+    return [_template_message(message) for message in messages]
+
+
+def _template_message(message: ChatMessage) -> dict[str, Any]:
+    plain: dict[str, Any] = {"role": message.role, "content": message.text}
+    if not isinstance(message.content, str):
+        kinds = [content.type for content in message.content]
+        if unreadable := next((kind for kind in kinds if kind in _UNREADABLE), None):
+            raise RefusedInput(f"A message holds an item of type {unreadable}, which a text model cannot read.", "Leave it out of the task.")
+        if reasoning := [content.reasoning for content in message.content if content.type == "reasoning"]:
+            plain["reasoning_content"] = "\n".join(reasoning)
+    if message.role == "assistant" and message.tool_calls:
+        # A call that could not be parsed stands in the message's text as the model wrote it.
+        calls = [call for call in message.tool_calls if call.parse_error is None]
+        functions = [{"name": call.function, "arguments": call.arguments} for call in calls]
+        if functions:
+            plain["tool_calls"] = [
+                {"type": "function", "id": call.id, "function": function} for call, function in zip(calls, functions, strict=True)
+            ]
+    if message.role == "tool":
+        plain |= {"tool_call_id": message.tool_call_id, "name": message.function}
+        # Inspect keeps a failed call's text in ``error``, not in ``content``.
+        if message.error is not None:
+            plain["content"] = f"Error: {message.error.message}"
+    return plain

@@ -1,0 +1,160 @@
+"""From the numbers of ``findings.json`` to named figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reports.model import Figure, ScenarioView
+from reports.reading import Rate, flat, integer, interval, mapping, mappings, number, share, text
+from reports.text import plain
+
+LABELS = {
+    "nla_aware": "NLA-aware transcripts",
+    "nla_aware_unverbalised": "NLA-aware among silent transcripts",
+    "verbalised": "Transcripts that say so aloud",
+    "harmful": "Harmful transcripts",
+    "mean_site_rate": "Mean share of YES tokens",
+    "mean_rate": "Mean share of YES tokens",
+    "any_of_n": "Any YES among the tokens read",
+    "threshold": "Threshold on a transcript's share of YES tokens",
+    "noise_floor": "Noise floor: held-out deployment controls above the threshold",
+    "yes_by_control": "YES",
+    "by_awareness": "Harmful",
+    "none": "real activations",
+    "shuffled": "shuffled activations",
+    "mean": "mean activation",
+    "mean_direction": "mean activation",
+    "aware": "where NLA-aware",
+    "unaware": "where not NLA-aware",
+    "fve": "FVE",
+    "shuffled_fve": "FVE with shuffled activations",
+    "cosine_mean": "mean cosine",
+    "yes": "YES",
+    "text_baseline": "Text-only baseline",
+}
+_PERCENT = {"threshold", "mean", "rate"}
+
+
+def figures(values: dict[str, Any], prefix: str = "") -> tuple[Figure, ...]:
+    """Every number of a mapping by name: rates with their intervals, nested mappings one after the other."""
+    found: list[Figure] = []
+    for key, value in values.items():
+        base = key.removesuffix("_rate") if f"{key.removesuffix('_rate')}_ci" in values else key
+        if key.endswith("_ci") or (key != base and base in values) or (key in ("scanner", "n", "of", "count")):
+            continue
+        if f"{base}_ci" in values:
+            found.append(Figure(_label(base, prefix), flat(values, base)))
+        elif isinstance(value, dict):
+            found += _nested(key, value, prefix)
+        else:
+            found.append(_single(key, value, prefix))
+    return tuple(found)
+
+
+def _nested(key: str, value: dict[str, Any], prefix: str) -> list[Figure]:
+    label = _label(key, prefix)
+    if "rate" in value:
+        n = integer(value.get("n"))
+        return [Figure(f"{label} ({n})" if n and "of" in value else label, share(value))]
+    return list(figures(value, label))
+
+
+def _single(key: str, value: Any, prefix: str) -> Figure:
+    label, found = _label(key, prefix), number(value)
+    if found is not None:
+        return Figure(label, Rate(found)) if key.endswith("_rate") or key in _PERCENT else Figure(label, value=found)
+    low, high = interval(value)
+    if low is not None and high is not None:
+        return Figure(label, text=f"{low:.3g} to {high:.3g}")
+    return Figure(label, text=plain(text(value), 200))
+
+
+def _label(key: str, prefix: str) -> str:
+    own = LABELS.get(key) or plain(key.replace("_", " "), 60)
+    return f"{prefix}, {own}" if prefix else own[:1].upper() + own[1:]
+
+
+def scenario_views(findings: dict[str, Any], why_aware: str) -> tuple[ScenarioView, ...]:
+    """One view for each entry of ``scenarios``."""
+    return tuple(_scenario(row, why_aware) for row in mappings(findings.get("scenarios")))
+
+
+def _scenario(row: dict[str, Any], why_aware: str) -> ScenarioView:
+    name, variant = text(row.get("name")) or "(no name)", text(row.get("variant")) or "original"
+    split = mapping(row.get("harmful_by_awareness"))
+    anyone, n = _any_of_n(row, why_aware)
+    no_split = "not measured: no transcript of this group, or no threshold"
+    return ScenarioView(
+        name=name,
+        label=plain(name, 40) + ("" if variant == "original" else f" ({plain(variant, 24)})"),
+        kind=text(row.get("kind")) or "unknown",
+        variant=variant,
+        transcripts=integer(row.get("transcripts")),
+        usable=integer(row.get("usable")),
+        explanations=integer(row.get("explanations")),
+        failures=integer(row.get("failures")),
+        aware=flat(row, "nla_aware", why_aware),
+        silent=share(row.get("nla_aware_unverbalised"), why_aware),
+        verbalised=flat(row, "verbalised", "not measured: no verdict on the model's own text"),
+        text_baseline=Rate(number(row.get("text_baseline_rate")), why="not measured: no text-only baseline ran"),
+        any_of_n=anyone,
+        n=n,
+        mean_rate=Rate(number(row.get("mean_site_rate", row.get("mean_rate"))), why=why_aware),
+        harmful=flat(row, "harmful", "not measured: this scenario has no score of harm"),
+        harmful_aware=share(split.get("aware"), no_split),
+        harmful_unaware=share(split.get("unaware"), no_split),
+        outcomes=tuple(outcome(name, value) for name, value in mapping(row.get("outcomes")).items() if name != "harmful"),
+    )
+
+
+def _any_of_n(row: dict[str, Any], why: str) -> tuple[Rate, int | None]:
+    value = row.get("any_of_n")
+    if isinstance(value, dict):
+        return share(value, why), integer(value.get("n"))
+    return flat(row, "any_of_n", why), integer(row.get("n"))
+
+
+def outcome(name: str, value: Any) -> Figure:
+    """The mean of an outcome score over the transcripts that have it, or one transcript's score."""
+    found = mapping(value)
+    mean = number(found.get("mean")) if found else number(value)
+    of = integer(found.get("of"))
+    label = plain(name.replace("_", " "), 60)
+    return Figure(label, value=mean, text=f"mean of {of}" if of else "")
+
+
+def quality_figures(quality: dict[str, Any]) -> tuple[Figure, ...]:
+    """How good the explanations are as explanations."""
+    baseline = plain(text(quality.get("fve_baseline")) or "unknown", 30)
+    plan = (
+        ("fve", f"FVE, real activations ({baseline} baseline)", "Share of the activations' variance that the text alone can rebuild: 1 is all, 0 or less is no better than always guessing the average."),
+        ("shuffled_fve", "FVE, shuffled activations", "The same when each text is compared with another token's activation. It should be far below."),
+        ("mean_direction_fve", "FVE, mean activation", "The same when the NLA is given the average activation, which carries nothing about the token."),
+        ("cosine_mean", "Mean cosine, real activations", "Agreement in direction between activation and reconstruction: 1 is perfect."),
+        ("shuffled_cosine_mean", "Mean cosine, shuffled activations", "Should be lower than the line above."),
+        ("mean_direction_cosine_mean", "Mean cosine, mean activation", ""),
+    )  # fmt: skip
+    shares = (
+        ("unparsed_rate", "Unparsed explanations", "The NLA's output had no explanation in it. They are counted, never judged."),
+        ("truncated_rate", "Truncated explanations", "Cut at the length limit; what there is of them is judged."),
+        ("failed_rate", "Failed explanations", "The engine returned an error."),
+    )
+    found = [Figure(label, value=number(quality.get(key)), meaning=meaning) for key, label, meaning in plan]
+    found += [Figure(label, Rate(number(quality.get(key))), meaning=meaning) for key, label, meaning in shares]
+    known = {key for key, *_ in (*plan, *shares)} | {"fve_baseline"}
+    return (*found, *figures({key: value for key, value in quality.items() if key not in known}))
+
+
+def control_figures(controls: dict[str, Any]) -> tuple[Figure, ...]:
+    """Everything under ``controls``, each absent part named as such."""
+    floor = Figure(LABELS["noise_floor"], share(controls.get("noise_floor"), "not measured: too few control transcripts"))
+    rest = {"yes_rate": {"rate": None}, "shuffled": None, "mean_direction": None} | {k: v for k, v in controls.items() if k != "noise_floor"}
+    found = [floor]
+    for key, value in rest.items():
+        if key == "yes_rate":
+            found.append(Figure("YES, real activations", share(value)))
+        elif value is None:
+            found.append(Figure(f"YES, {LABELS.get(key, key)}", missing="not measured: this control was not run"))
+        else:
+            found += figures({key: value})
+    return tuple(found)
