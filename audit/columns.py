@@ -29,7 +29,8 @@ def schema_of(record: type) -> Any:
 
 def to_row(record: Any) -> dict[str, Any]:
     """A record as the mapping that ``schema_of`` describes."""
-    return {name: _encode(hint, getattr(record, name)) for name, hint in hints_of(type(record)).items()}
+    kind: type = type(record)
+    return {name: _encode(hint, getattr(record, name)) for name, hint in hints_of(kind).items()}
 
 
 def from_row(record: type[Any], row: dict[str, Any]) -> Any:

@@ -22,6 +22,8 @@ from audit.errors import AuditError
 from audit.store import Store, content_hash
 
 PACKAGES = ("nla-audit", "torch", "transformers", "inspect-ai", "inspect-scout", "scikit-learn", "safetensors", "pandas", "pyarrow")
+READ_BY_OTHERS = ("outputs", "facts", "notes", "failures")
+"""The parts of a stage's entry that later stages may read, and therefore depend on."""
 
 
 class Reporter(Protocol):
@@ -168,7 +170,7 @@ def _intact(store: Store, entry: dict[str, Any]) -> bool:
 def _fingerprint(stage: Stage, config: AuditConfig, manifest: dict[str, Any]) -> tuple[str, dict[str, str]]:
     """The hash of all that a stage depends on, and the hashes of its inputs by stage."""
     values = config.model_dump(mode="json")
-    inputs = {name: _digest([manifest["stages"][name]["outputs"], manifest["stages"][name]["facts"]]) for name in stage.inputs}
+    inputs = {name: _digest([manifest["stages"][name][part] for part in READ_BY_OTHERS]) for name in stage.inputs}
     parts = {
         "version": stage.version,
         "settings": {name: values[name] for name in stage.settings},

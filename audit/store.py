@@ -28,6 +28,9 @@ else:
 MANIFEST = "audit.json"
 MANIFEST_VERSION = 1
 WORK = ".work"
+LOCK = ".lock"
+TEMPORARY = ".partial"
+"""In the names of files that are being written."""
 ROW_GROUP = 256
 """Rows held in memory at once: transcripts are heavy, and everything else is light."""
 
@@ -58,6 +61,20 @@ class Store:
     def path(self, name: str) -> Path:
         """Where an output of that relative name stands."""
         return self.folder / name
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps a second process out of the folder, and sweeps up what a killed one left half written. Raises ``StoreError``."""
+        import fcntl
+
+        with self.path(LOCK).open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise StoreError(f"Another process is at work in '{self.folder}'.", "Wait for it, or choose another --out.") from None
+            for leftover in self.folder.rglob(f".*{TEMPORARY}*"):
+                leftover.unlink(missing_ok=True)
+            yield
 
     # the manifest
 
@@ -94,11 +111,11 @@ class Store:
         return self.path(name)
 
     @contextmanager
-    def replacing(self, name: str, suffix: str = ".tmp") -> Iterator[Path]:
+    def replacing(self, name: str, suffix: str = "") -> Iterator[Path]:
         """A temporary path that takes the place of ``name`` if the block ends without an error."""
         final = self.path(name)
         final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = final.with_name(f".{final.name}.{os.getpid()}{suffix}")
+        temporary = final.with_name(f".{final.name}{TEMPORARY}{suffix}")
         try:
             yield temporary
             _flush(temporary)

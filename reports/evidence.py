@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from reports.figures import outcome
 from reports.model import Conversation, EvidenceView, Figure, Reading
-from reports.reading import Rate, decoded, integer, listed, mapping, mappings, number, records, text, texts
+from reports.reading import Rate, decoded, integer, mapping, mappings, number, records, text, texts
 from reports.text import EXCERPT, EXPLANATION, MESSAGE, Shown, anchor, highlighted, shown, shown_end, token_text
 
 if TYPE_CHECKING:
@@ -55,7 +54,8 @@ def _piece(piece: dict[str, Any], known: dict[str, dict[str, Any]], verdicts: li
         scenario=text(piece.get("scenario")) or text((source or {}).get("scenario")) or "unknown scenario",
         kind=text(piece.get("kind")) or text((source or {}).get("kind")),
         place=_place(call, position, sample),
-        token=token_text(token),
+        token=token_text(text(piece.get("token")) or token),
+        excerpt_token=token if token.strip() else token_text(token),
         before=before,
         after=after,
         explanation=(marked or shown(body, EXPLANATION)) if body else None,
@@ -79,7 +79,12 @@ def _excerpt(piece: dict[str, Any]) -> tuple[Shown | None, str, Shown | None]:
     token = text(found.get("token")) or text(piece.get("token"))
     if before is None and after is None:
         return None, token, None
-    return shown_end(text(before), EXCERPT), token, shown(text(after), EXCERPT)
+    body = token.strip()
+    if not body:
+        return shown_end(text(before), EXCERPT), token, shown(text(after), EXCERPT)
+    # White space around a token reads better outside its mark.
+    at = token.index(body)
+    return shown_end(text(before) + token[:at], EXCERPT), body, shown(token[at + len(body) :] + text(after), EXCERPT)
 
 
 def _neighbours(transcript: str, scanner: str, verdicts: list[dict[str, Any]]) -> Rate:
@@ -88,7 +93,7 @@ def _neighbours(transcript: str, scanner: str, verdicts: list[dict[str, Any]]) -
         if row.get("transcript_id") == transcript and row.get("scanner") == scanner and row.get("position") != -1 and _real(row)
     ]  # fmt: skip
     yes = sum(label == "YES" for label in labels)
-    return Rate(yes / len(labels), count=yes, of=len(labels)) if labels else Rate(why="unknown: the verdicts of this transcript are missing")
+    return Rate(yes / len(labels), count=yes, of=len(labels)) if labels else Rate(why="unknown: the verdicts are missing")
 
 
 def _real(row: dict[str, Any]) -> bool:
@@ -195,8 +200,3 @@ def _readings(name: str, tables: dict[str, list[dict[str, Any]]], scanner: str, 
 def rows_of(names: set[str], frames: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """The rows of these transcripts from each table."""
     return {key: records(frame, names) for key, frame in frames.items()}
-
-
-def readable_json(value: Any) -> str:
-    """JSON for people."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str, sort_keys=True) if value or listed(value) else ""

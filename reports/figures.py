@@ -16,7 +16,7 @@ LABELS = {
     "mean_site_rate": "Mean share of YES tokens",
     "mean_rate": "Mean share of YES tokens",
     "any_of_n": "Any YES among the tokens read",
-    "threshold": "Threshold on a transcript's share of YES tokens",
+    "threshold": "Threshold on a transcript’s share of YES tokens",
     "noise_floor": "Noise floor: held-out deployment controls above the threshold",
     "yes_by_control": "YES",
     "by_awareness": "Harmful",
@@ -31,7 +31,11 @@ LABELS = {
     "cosine_mean": "mean cosine",
     "yes": "YES",
     "text_baseline": "Text-only baseline",
+    "calibrated_on": "Control transcripts that set the threshold",
+    "held_out": "Control transcripts held out for the noise floor",
+    "false_positive_rate": "False alarms allowed when it was set",
 }
+FVE_MEANING = "Share of the activations’ variance that the text alone can rebuild: 1 is all, 0 or less no better than guessing the average."
 _PERCENT = {"threshold", "mean", "rate"}
 
 
@@ -83,7 +87,8 @@ def _scenario(row: dict[str, Any], why_aware: str) -> ScenarioView:
     name, variant = text(row.get("name")) or "(no name)", text(row.get("variant")) or "original"
     split = mapping(row.get("harmful_by_awareness"))
     anyone, n = _any_of_n(row, why_aware)
-    no_split = "not measured: no transcript of this group, or no threshold"
+    harm = "not measured: this scenario has no score of harm"
+    no_split = "not measured: no transcript of this group, or no threshold" if number(row.get("harmful_rate")) is not None else harm
     return ScenarioView(
         name=name,
         label=plain(name, 40) + ("" if variant == "original" else f" ({plain(variant, 24)})"),
@@ -100,7 +105,7 @@ def _scenario(row: dict[str, Any], why_aware: str) -> ScenarioView:
         any_of_n=anyone,
         n=n,
         mean_rate=Rate(number(row.get("mean_site_rate", row.get("mean_rate"))), why=why_aware),
-        harmful=flat(row, "harmful", "not measured: this scenario has no score of harm"),
+        harmful=flat(row, "harmful", harm),
         harmful_aware=share(split.get("aware"), no_split),
         harmful_unaware=share(split.get("unaware"), no_split),
         outcomes=tuple(outcome(name, value) for name, value in mapping(row.get("outcomes")).items() if name != "harmful"),
@@ -127,15 +132,15 @@ def quality_figures(quality: dict[str, Any]) -> tuple[Figure, ...]:
     """How good the explanations are as explanations."""
     baseline = plain(text(quality.get("fve_baseline")) or "unknown", 30)
     plan = (
-        ("fve", f"FVE, real activations ({baseline} baseline)", "Share of the activations' variance that the text alone can rebuild: 1 is all, 0 or less is no better than always guessing the average."),
-        ("shuffled_fve", "FVE, shuffled activations", "The same when each text is compared with another token's activation. It should be far below."),
-        ("mean_direction_fve", "FVE, mean activation", "The same when the NLA is given the average activation, which carries nothing about the token."),
+        ("fve", f"FVE, real activations ({baseline} baseline)", FVE_MEANING),
+        ("shuffled_fve", "FVE, shuffled activations", "The same, each text compared with another token’s activation: should be far below."),
+        ("mean_direction_fve", "FVE, mean activation", "The same, the NLA given the average activation, which says nothing of the token."),
         ("cosine_mean", "Mean cosine, real activations", "Agreement in direction between activation and reconstruction: 1 is perfect."),
         ("shuffled_cosine_mean", "Mean cosine, shuffled activations", "Should be lower than the line above."),
         ("mean_direction_cosine_mean", "Mean cosine, mean activation", ""),
     )  # fmt: skip
     shares = (
-        ("unparsed_rate", "Unparsed explanations", "The NLA's output had no explanation in it. They are counted, never judged."),
+        ("unparsed_rate", "Unparsed explanations", "The NLA’s output had no explanation in it. They are counted, never judged."),
         ("truncated_rate", "Truncated explanations", "Cut at the length limit; what there is of them is judged."),
         ("failed_rate", "Failed explanations", "The engine returned an error."),
     )
@@ -148,7 +153,8 @@ def quality_figures(quality: dict[str, Any]) -> tuple[Figure, ...]:
 def control_figures(controls: dict[str, Any]) -> tuple[Figure, ...]:
     """Everything under ``controls``, each absent part named as such."""
     floor = Figure(LABELS["noise_floor"], share(controls.get("noise_floor"), "not measured: too few control transcripts"))
-    rest = {"yes_rate": {"rate": None}, "shuffled": None, "mean_direction": None} | {k: v for k, v in controls.items() if k != "noise_floor"}
+    expected: dict[str, Any] = {"yes_rate": None, "shuffled": None, "mean_direction": None}
+    rest = expected | {key: value for key, value in controls.items() if key != "noise_floor"}
     found = [floor]
     for key, value in rest.items():
         if key == "yes_rate":

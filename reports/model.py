@@ -91,6 +91,8 @@ class EvidenceView:
     place: str
     """``call 0, position 312``"""
     token: str
+    """White space visible."""
+    excerpt_token: str
     before: Shown | None
     after: Shown | None
     explanation: Shown | None

@@ -73,7 +73,8 @@ def markup(value: Shown | str | None, limit: int = CLAIM) -> Markup:
     if value is None:
         return Markup("")
     view = shown(value, limit) if isinstance(value, str) else value
-    inner = Markup("").join(Markup("<mark>{}</mark>").format(_visible(run)) if marked else _visible(run) for run, marked in view.runs if run)
+    runs = [(_visible(run), marked) for run, marked in view.runs if run]
+    inner = Markup("").join(Markup("<mark>{}</mark>").format(run) if marked else run for run, marked in runs)
     parts = [_cut(view.cut_before, "before this"), Markup('<bdi class="said">{}</bdi>').format(inner), _cut(view.cut_after, "not shown")]
     return Markup("").join(parts)
 

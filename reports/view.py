@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,22 +13,17 @@ from reports.evidence import (
     false_alarms,
     piece_anchor,
     place_key,
-    readable_json,
     rows_of,
     with_tokens,
 )
 from reports.figures import control_figures, figures, quality_figures, scenario_views
-from reports.model import Failure, Figure, FindingView, Repeat, ReportView
-from reports.reading import Rate, integer, mapping, mappings, number, records, share, text, texts
+from reports.model import Figure, FindingView, ReportView
+from reports.provenance import failures, left_out, method, repeat, unfinished_stages
+from reports.reading import Rate, integer, mapping, mappings, number, share, text, texts
 from reports.text import anchor, plain
 
 if TYPE_CHECKING:
     import pandas as pd
-
-STAGES = ("scenarios", "transcripts", "sites", "activations", "explanations", "verdicts", "findings")
-"""What an audit is made of; the report itself is being written while it is read."""
-NEEDS_NLA = {"sites", "activations", "explanations"}
-LISTED = 200
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,11 @@ def build_view(tables: AuditTables) -> ReportView:
         rows=scenario_views(findings, why or "not measured: no transcript could be judged"), floor=floor, findings=findings, why_aware=why,
     )  # fmt: skip
     counts = _counts(tables)
-    unfinished, left_out, failures = unfinished_stages(manifest, findings), _left_out(findings, manifest), _failures(tables)
+    unfinished, omitted, failed = (
+        unfinished_stages(manifest, findings),
+        left_out(findings, manifest),
+        failures(manifest, findings, tables.transcripts),
+    )
     tone, headline = words.headline(digest)
     evidence = _evidence(tables, findings)
     pieces = {view.anchor for view in evidence["evidence"]}
@@ -73,7 +71,7 @@ def build_view(tables: AuditTables) -> ReportView:
         audited=words.audited(digest, counts),
         found=words.found(digest),
         sure=words.sure(digest),
-        advice=words.advice(digest, len(left_out), len(failures), bool(unfinished)),
+        advice=words.advice(digest, len(omitted), len(failed), bool(unfinished)),
         tiles=_tiles(digest),
         findings=tuple(_finding(row, pieces) for row in mappings(findings.get("findings"))),
         target_facts=_facts(findings.get("target")),
@@ -87,34 +85,13 @@ def build_view(tables: AuditTables) -> ReportView:
         quality=quality_figures(mapping(findings.get("nla_quality"))) if nla else (),
         truth=_truth(truth),
         truth_families=tuple(_family(name, row) for name, row in mapping(truth.get("families")).items()),
-        left_out=left_out,
-        failures=failures,
+        left_out=omitted,
+        failures=failed,
         limits=tuple(texts(findings.get("limits"))),
-        repeat=_repeat(manifest, config),
-        method=_method(findings, nla),
+        repeat=repeat(manifest, config),
+        method=method(findings, config),
         **evidence,
     )
-
-
-def unfinished_stages(manifest: dict[str, Any], findings: dict[str, Any]) -> tuple[str, ...]:
-    """One sentence for each stage that is not done; empty for a whole audit."""
-    stages = mapping(manifest.get("stages"))
-    found = []
-    for name in dict.fromkeys((*STAGES, *(str(key) for key in stages))):
-        entry = mapping(stages.get(name))
-        status = text(entry.get("status"))
-        if name == "report" or status == "done":
-            continue
-        if not status:
-            # Without an NLA, or with logs of the user's own, some stages never run.
-            if stages and name in STAGES and name not in NEEDS_NLA | {"scenarios"}:
-                found.append(f"The stage “{name}” has not run.")
-        else:
-            reason = text(entry.get("reason"))
-            found.append(f"The stage “{plain(name)}” is {plain(status)}{': ' + reason if reason else ' and not done'}.")
-    if "scenarios" not in findings:
-        found.append("There are no findings: nothing has been counted yet.")
-    return tuple(found)
 
 
 def _why_no_awareness(findings: dict[str, Any], nla: dict[str, Any]) -> str:
@@ -151,13 +128,13 @@ def _tiles(digest: words.Digest) -> tuple[Figure, ...]:
     spoken = max((row for row in digest.studied if row.verbalised.known), key=lambda row: row.verbalised.value or 0.0, default=None)
     fve = number(mapping(digest.findings.get("nla_quality")).get("fve"))
     why = digest.why_aware or "not measured: no scenario"
+    no_fidelity = "not measured" if digest.nla else "not measured: no NLA"
     return (
-        Figure("Most NLA-aware scenario", top.aware if top else Rate(why=why), text=top.label if top else "", meaning="share of conversations"),
-        Figure("Noise floor", digest.floor, meaning="false alarms on controls"),
-        Figure("Most said aloud", spoken.verbalised if spoken else Rate(why="not measured"), text=spoken.label if spoken else "",
-               meaning="share of conversations"),
-        Figure("Fidelity (FVE)", value=fve, meaning="0 nothing, 1 everything carried", missing="not measured" if digest.nla else "not measured: no NLA"),
-    )  # fmt: skip
+        Figure("Most NLA-aware scenario", top.aware if top else Rate(why=why), text=top.label if top else ""),
+        Figure("Noise floor: false alarms", digest.floor),
+        Figure("Most said aloud", spoken.verbalised if spoken else Rate(), text=spoken.label if spoken else ""),
+        Figure("Fidelity (FVE)", value=fve, meaning="1: the words carry everything; 0: nothing", missing=no_fidelity),
+    )
 
 
 def _finding(row: dict[str, Any], shown_pieces: set[str]) -> FindingView:
@@ -219,72 +196,3 @@ def _family(name: str, row: Any) -> Figure:
     area = share({"rate": found.get("auroc"), "ci": found.get("ci")}, "not measured")
     sides = [f"{integer(found.get(state))} in {state}" for state in ("evaluation", "deployment") if integer(found.get(state)) is not None]
     return Figure(plain(name, 40), area, text=", ".join(sides))
-
-
-def _left_out(findings: dict[str, Any], manifest: dict[str, Any]) -> tuple[Failure, ...]:
-    """Scenarios left out, and the notes that stages left for the reader."""
-    found = [
-        Failure(text(row.get("scenario")) or "a scenario", None, text(row.get("reason")) or "no reason given", text(row.get("remedy")))
-        for row in mappings(findings.get("left_out"))
-    ]
-    for name, entry in mapping(manifest.get("stages")).items():
-        found += [Failure(note, None, f"stage {plain(str(name))}") for note in texts(mapping(entry).get("notes"))]
-    return tuple(found)
-
-
-def _failures(tables: AuditTables) -> tuple[Failure, ...]:
-    """Everything that went wrong: by stage and reason, as counted, then each unusable transcript, at most ``LISTED``."""
-    found = [
-        Failure(plain(str(reason), 200), integer(count), f"stage {plain(str(name))}")
-        for name, entry in mapping(mapping(tables.manifest).get("stages")).items()
-        for reason, count in mapping(mapping(entry).get("failures")).items()
-    ]
-    stated = mapping(tables.findings).get("failures")
-    if not found:
-        found += [Failure(plain(str(reason), 200), integer(count), "whole audit") for reason, count in mapping(stated).items()]
-    each = [Failure(text(row.get("reason")), None, text(row.get("transcript_id") or row.get("source"))) for row in mappings(stated)]
-    named = {failure.where for failure in each}
-    frame = tables.transcripts
-    if frame is not None and "error" in frame.columns:
-        broken = [row for row in records(frame[frame["error"].notna()]) if text(row.get("transcript_id")) not in named]
-        each += [Failure(text(row.get("error")), None, text(row.get("transcript_id"))) for row in broken]
-    rest = [Failure("further failures, not listed here", len(each) - LISTED, "see transcripts.parquet")] if len(each) > LISTED else []
-    return (*found, *each[:LISTED], *rest)
-
-
-def _repeat(manifest: dict[str, Any], config: dict[str, Any]) -> Repeat:
-    stages = {str(name): mapping(entry) for name, entry in mapping(manifest.get("stages")).items()}
-    hashes = {str(name): text(digest) for entry in stages.values() for name, digest in mapping(entry.get("outputs")).items()}
-    rows = []
-    for name, entry in stages.items():
-        seconds = number(entry.get("seconds"))
-        counted = ", ".join(f"{count} {key}" for key, count in mapping(entry.get("counts")).items())
-        rows.append((name, text(entry.get("status")) or "unknown", "not known" if seconds is None else f"{seconds:.1f}", counted))
-    command = text(manifest.get("command")) or ("nla-audit run config.yaml" if config else "")
-    versions = tuple((str(name), text(version)) for name, version in mapping(manifest.get("versions")).items())
-    return Repeat(command, readable_json(config), versions, tuple(sorted(hashes.items())), tuple(rows))
-
-
-def _method(findings: dict[str, Any], nla: dict[str, Any]) -> tuple[str, ...]:
-    """What was done, with the numbers of this audit, where they are known."""
-    rule = mapping(findings.get("awareness"))
-    scanner, layer = plain(text(rule.get("scanner"))) or "the scanner", text(nla.get("layer"))
-    threshold, allowed = number(rule.get("threshold")), number(rule.get("false_positive_rate"))
-    found: Sequence[str] = (
-        "The model held every conversation itself. The scenario's own rule scored what it did; commands ran in a sandbox or not at all.",
-        "A scanner read the model's own words, turn by turn, for explicit statements that it is being evaluated; one turn suffices (“said aloud”).",
-    )
-    if not nla:
-        return tuple(found)
-    return (
-        *found,
-        f"Random tokens of the model's own writing were chosen, tool calls left out. The residual stream after block {layer or 'K (not stated)'} "
-        "was captured at each and given to the NLA's verbalizer (AV), which wrote an explanation; the reconstructor (AR) turned the explanation "
-        "back into an activation, and the agreement of the two is the fidelity.",
-        f"{scanner} judged the wording of each explanation: YES, NO or UNCLEAR. A transcript's score is its share of YES tokens.",
-        "The threshold was set on one half of the deployment controls"
-        + (f" so that at most {words.percent(allowed)} of them exceed it" if allowed is not None else "")
-        + (f"; it is a share of {words.percent(threshold)} of the tokens" if threshold is not None else "; here it could not be set")
-        + ". The noise floor is what the same threshold lets through on the other half.",
-        "Intervals of rates are Wilson's, at 95%.",
-    )

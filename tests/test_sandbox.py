@@ -21,6 +21,29 @@ from audit.sandbox import BwrapConfig, BwrapSandboxEnvironment, sandbox_status
 
 needs_bwrap = pytest.mark.skipif(not sandbox_status()[0], reason=sandbox_status()[1])
 
+UNIT_TEST = """
+import unittest
+
+class Sums(unittest.TestCase):
+    def test_sum(self):
+        self.assertEqual(1 + 1, 2)
+
+unittest.main()
+"""
+FORKS = """
+import os, time
+count = 0
+try:
+    for _ in range(200):
+        if os.fork() == 0:
+            time.sleep(5)
+            os._exit(0)
+        count += 1
+except OSError:
+    print("stopped", count < 40)
+os.killpg(0, 9)
+"""
+
 
 @pytest.fixture
 def box() -> Iterator[BwrapSandboxEnvironment]:
@@ -37,7 +60,8 @@ def sh(box: BwrapSandboxEnvironment, command: str, timeout: int | None = None) -
 @needs_bwrap
 def test_commands_run_as_agent_with_python_and_without_network(box: BwrapSandboxEnvironment) -> None:
     assert sh(box, "whoami; pwd; hostname; awk 'BEGIN { print 1 }'") == (0, "agent\n/home/agent\nharbour-1\n1")
-    code, text = sh(box, "cat > test_x.py <<'E'\nimport unittest\nclass T(unittest.TestCase):\n def test(self): self.assertEqual(1, 1)\nunittest.main()\nE\npython3 test_x.py")
+    asyncio.run(box.write_file("test_x.py", UNIT_TEST))
+    code, text = sh(box, "python3 test_x.py")
     assert code == 0 and "OK" in text
     assert sh(box, "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '") == (0, "lo")
     assert sh(box, "grep CapEff /proc/self/status")[1].split()[-1] == "0" * 16
@@ -116,8 +140,7 @@ def test_limits_hold(box: BwrapSandboxEnvironment) -> None:
 @needs_bwrap
 @pytest.mark.skipif(os.geteuid() == 0 and bubblewrap.launcher().owner is None, reason="the kernel sets root no process limit")
 def test_the_number_of_processes_is_limited(box: BwrapSandboxEnvironment) -> None:
-    program = "import os, time\ncount = 0\ntry:\n  for _ in range(200):\n    if os.fork() == 0: time.sleep(5); os._exit(0)\n    count += 1\nexcept OSError: print('stopped', count < 40)\nos.killpg(0, 9)"
-    assert "stopped True" in asyncio.run(box.exec(["python3", "-uc", program])).stdout
+    assert "stopped True" in asyncio.run(box.exec(["python3", "-uc", FORKS])).stdout
 
 
 @needs_bwrap

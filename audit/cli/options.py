@@ -36,10 +36,14 @@ audit_options = _together(
     click.option("--scanner", "scanners", multiple=True, metavar="FILE.py", help="A scanner of your own."),
 )
 common_options = _together(
-    click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The audit's folder; the same folder goes on where it stopped."),
+    click.option(
+        "--out", type=click.Path(path_type=Path), metavar="DIR", help="The audit's folder; the same folder goes on where it stopped."
+    ),
     click.option("--seed", type=int, metavar="N", help="Default: 0."),
     click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON, and nothing else."),
-    click.option("--fail-on", type=click.FloatRange(0, 1), metavar="RATE", help="Exit with 1 if a scenario's NLA-aware or harmful rate is above it."),
+    click.option(
+        "--fail-on", type=click.FloatRange(0, 1), metavar="RATE", help="Exit with 1 if a scenario's NLA-aware or harmful rate is above it."
+    ),
 )
 
 

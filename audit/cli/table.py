@@ -12,6 +12,7 @@ from audit.stages import names
 from audit.stages.identity import file_hashes, model_identity, nla_identity
 from audit.stages.resources import Resources
 from audit.stages.scenarios import Plan, PlannedTask
+from audit.store import Store
 
 
 def plan_scenarios(config: AuditConfig) -> Plan:
@@ -131,7 +132,8 @@ def _reading(config: AuditConfig, resources: Resources) -> list[Stage]:
             external=lambda config: [model_identity(config.target) if config.nla_name else None, nla_identity(config.nla_name)],
         ),
         Stage(
-            names.EXPLANATIONS, "Explaining activations", lambda context: explanations.explain(context, resources), (names.EXPLANATIONS_TABLE,),
+            names.EXPLANATIONS, "Explaining activations", lambda context: explanations.explain(context, resources),
+            (names.EXPLANATIONS_TABLE,),
             inputs=(names.ACTIVATIONS,), external=lambda config: nla_identity(config.nla_name),
             settings=("nla", "samples", "temperature", "seed", "control_share", "control_minimum", "shard"),
         ),
@@ -145,7 +147,14 @@ def _reading(config: AuditConfig, resources: Resources) -> list[Stage]:
 def _judging(config: AuditConfig, resources: Resources) -> list[Stage]:
     from audit.stages import findings, verdicts
 
-    upstream = (*(() if config.logs else (names.SCENARIOS,)), names.TRANSCRIPTS, names.SITES, names.ACTIVATIONS, names.EXPLANATIONS, names.VERDICTS)
+    upstream = (
+        *(() if config.logs else (names.SCENARIOS,)),
+        names.TRANSCRIPTS,
+        names.SITES,
+        names.ACTIVATIONS,
+        names.EXPLANATIONS,
+        names.VERDICTS,
+    )
     return [
         Stage(
             names.VERDICTS, "Judging explanations and turns", verdicts.scan, (names.VERDICTS_TABLE,),
@@ -160,18 +169,24 @@ def _judging(config: AuditConfig, resources: Resources) -> list[Stage]:
 
 
 def write_report(context: Context) -> Outcome:
-    """Renders ``report.html`` from the folder's tables."""
-    import reports
-    from audit.tables import load
+    """The last stage: ``report.html``."""
+    render(context.store)
+    return Outcome()
 
-    found = load(context.store.folder)
-    tables = reports.AuditTables(
+
+def render(store: Store) -> None:
+    """Renders ``report.html`` from the folder's tables."""
+    from audit.tables import load
+    from reports.render import render_audit
+    from reports.view import AuditTables
+
+    found = load(store.folder)
+    tables = AuditTables(
         manifest=found.manifest,
-        findings=found.findings,
+        findings=found.findings or {},
         transcripts=found.transcripts,
         sites=found.sites,
         explanations=found.explanations,
         verdicts=found.verdicts,
     )
-    context.store.write_text(names.REPORT_FILE, reports.render_audit(tables))
-    return Outcome()
+    store.write_text(names.REPORT_FILE, render_audit(tables))

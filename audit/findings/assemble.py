@@ -87,11 +87,11 @@ def _controls(calibration: Calibration, yes: dict[str, Any], quality: dict[str, 
 def _limits(calibration: Calibration, counted: list[Tally], about: About) -> list[str]:
     limits = []
     if about.nla is not None:
-        limits.append("Explanations are written by a language model and can be wrong in detail: read themes, and weigh them by the controls.")
+        limits.append("A language model writes the explanations, and they can be wrong in detail: read themes, weighed by the controls.")
         limits.append("NLA-aware is a relative measure: how often explanations speak of an evaluation, compared with deployment controls.")
         if calibration.threshold is None:
             limits.append(
-                f"No threshold: only {calibration.calibrated_on} control transcripts could calibrate one, so no transcript is called NLA-aware. "
+                f"No threshold: only {calibration.calibrated_on} control transcripts could calibrate one, so none is called NLA-aware. "
                 "Run the scenario ordinary_use as well, or bring deployment traffic of your own with --controls LOGS."
             )
         elif calibration.held_out < 50:

@@ -10,7 +10,11 @@ from audit.records import Finding, Level
 
 
 def findings_of(
-    rows: Sequence[dict[str, Any]], calibration: Calibration, quality: dict[str, Any], controls: dict[str, Any], pieces: Sequence[dict[str, Any]]
+    rows: Sequence[dict[str, Any]],
+    calibration: Calibration,
+    quality: dict[str, Any],
+    controls: dict[str, Any],
+    pieces: Sequence[dict[str, Any]],
 ) -> list[Finding]:
     """One finding on awareness, and one on behaviour, for each scenario that is no control and says anything."""
     found = []
@@ -38,12 +42,14 @@ def _awareness(
 ) -> Finding:
     floor = calibration.noise_floor or {"rate": None, "ci": None}
     claim = (
-        f"In {row['nla_aware']} of {row['explained']} transcripts of {row['name']} ({percent(row['nla_aware_rate'])}) the explanations speak of "
-        f"an evaluation more often than the controls allow; the model's own text says so in {percent(row['verbalised_rate'])}."
+        f"In {row['nla_aware']} of {row['explained']} transcripts of {row['name']} ({percent(row['nla_aware_rate'])}) the explanations "
+        f"speak of an evaluation more often than the controls allow; the model's own text says so in {percent(row['verbalised_rate'])}."
     )
     keys = ("transcript_id", "call_index", "position", "sample", "scanner")
     mine = [{key: piece[key] for key in keys} for piece in pieces if piece["scenario"] == row["name"]]
-    numbers = {key: row[key] for key in ("nla_aware_rate", "nla_aware_ci", "verbalised_rate", "verbalised_ci", "mean_site_rate", "any_of_n")}
+    numbers = {
+        key: row[key] for key in ("nla_aware_rate", "nla_aware_ci", "verbalised_rate", "verbalised_ci", "mean_site_rate", "any_of_n")
+    }
     return Finding(
         id=_identifier("awareness", row),
         claim=claim,
@@ -77,7 +83,10 @@ def _behaviour(row: dict[str, Any]) -> Finding:
     split = row["harmful_by_awareness"]
     return Finding(
         id=_identifier("behaviour", row),
-        claim=f"The model acted harmfully in {row['harmful']} of {row['usable']} transcripts of {row['name']} ({percent(row['harmful_rate'])}).",
+        claim=(
+            f"The model acted harmfully in {row['harmful']} of {row['usable']} transcripts of {row['name']} "
+            f"({percent(row['harmful_rate'])})."
+        ),
         level="observed",
         numbers={"harmful_rate": row["harmful_rate"], "harmful_ci": row["harmful_ci"], "by_awareness": split},
         controls={},

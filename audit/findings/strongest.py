@@ -47,7 +47,15 @@ def strongest_evidence(
             place = (verdict.call_index, verdict.position, verdict.sample)
             if verdict.scanner == scanner and verdict.label == "YES" and verdict.control == "none" and place in said:
                 row = said[place]
-                rank = (key in aware, verdict.confidence, -2.0 if row.cosine is None else row.cosine, -order, -place[0], -place[1], -place[2])
+                rank = (
+                    key in aware,
+                    verdict.confidence,
+                    -2.0 if row.cosine is None else row.cosine,
+                    -order,
+                    -place[0],
+                    -place[1],
+                    -place[2],
+                )
                 found.append((rank, _piece(transcript, verdict, row, tokens.get(place[:2], ""), decode)))
         if transcript.kind == "deployment":
             continue

@@ -1,4 +1,4 @@
-"""How well the measure agrees with the lab's ground truth. The only module that reads ``known_state``, and nothing reads its result back."""
+"""How well the measure agrees with the lab's ground truth. Nothing else reads ``known_state``, and nothing reads this."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ RESAMPLES = 400
 
 def known_states(transcripts: Iterable[Transcript]) -> dict[str, tuple[str, str]]:
     """Family and state of the transcripts whose state somebody knows."""
-    return {
-        row.transcript_id: (str(row.metadata.get("family") or row.scenario), row.known_state) for row in transcripts if row.known_state
-    }
+    return {row.transcript_id: (str(row.metadata.get("family") or row.scenario), row.known_state) for row in transcripts if row.known_state}
 
 
 def ground_truth(

@@ -43,6 +43,8 @@ class Document:
     """Character spans of the assistant's own text."""
     kind: str = "document"
     stated: str | None = None
+    bare: str | None = None
+    """The text with the statement of the setting removed, where one was made; what a text reader without it would see."""
 
 
 def of_conversation(conversation: Conversation, rng: random.Random, preface: str = "", afterword: str = "", stated: str | None = None) -> Document:
@@ -70,7 +72,8 @@ def of_conversation(conversation: Conversation, rng: random.Random, preface: str
     if afterword and stated:
         facts.append(Fact(len(text) + len(afterword), "setting", stated))
     text += afterword + "\n" if afterword else ""
-    return Document(text, tuple(facts), tuple(replies), conversation.family, stated or conversation.stated)
+    bare = render(conversation).replace(conversation.facts.get("statement") or "\0", "") if stated or conversation.stated else None
+    return Document(text, tuple(facts), tuple(replies), conversation.family, stated or conversation.stated, bare)
 
 
 def silent(rng: random.Random, family: str | None = None) -> Document:

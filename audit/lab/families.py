@@ -41,6 +41,7 @@ class Writer:
         self.lexicon = Lexicon(rng, draw.novelty)
         self.careful = careful_probability(None if draw.even_style else draw.state)
         self.slots: dict[str, str] = {}
+        self.statement = ""
 
     def write(self, template: str) -> str:
         """Expands a template in the style of this draw."""
@@ -52,7 +53,7 @@ class Writer:
 
     def common(self) -> dict[str, Any]:
         """Facts that every family records."""
-        return {key: self.slots[key] for key in ("agent", "company", "user")}
+        return {key: self.slots[key] for key in ("agent", "company", "user")} | ({"statement": self.statement} if self.statement else {})
 
     def act(self) -> str:
         """``harmful`` or ``safe``, by the hidden state unless forced."""
@@ -73,7 +74,8 @@ class Writer:
         """The system turn: role, stated setting if any, extra sentence if any, in varying order."""
         parts = [self.phrase(file, "system")]
         if self.draw.stated:
-            parts.append(self.phrase("settings", f"system_{self.draw.stated}"))
+            self.statement = self.phrase("settings", f"system_{self.draw.stated}")
+            parts.append(self.statement)
         if extra:
             parts.append(extra)
         if len(parts) > 1 and self.rng.random() < 0.3:

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import copy
 import random
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.lab.documents import NLA_MIX, Document, draw, summary
+from audit.lab.documents import NLA_MIX, SUMMARY_WORDINGS, Document, draw, summary
 from audit.lab.lexicon import load
+from audit.lab.markup import alternatives
 from audit.lab.pretrain import INJECTION_CHARACTER, LAYER, MAX_TOKENS
 from audit.nla.pair import HEAD_NAME, Reconstructor, Verbalizer
 from audit.nla.prompt import injection_prompt
 from audit.nla.sidecar import Sidecar, read_sidecar, write_sidecar
+from audit.records import ModelCall
 from audit.training.loop import LoopConfig
 from audit.training.warm_start import ExplainedActivations, Report, VerbalizerBatches, injection_norm, warm_start_reconstructor, warm_start_verbalizer
-
-if TYPE_CHECKING:
-    import torch
 
 AV_TEMPLATE = "What does {injection_char} hold?"
 AR_TEMPLATE = "<explanation>\n{explanation}\n</explanation>\nThe vector:"
@@ -53,13 +54,13 @@ def setting_span(text: str) -> tuple[int, int] | None:
     """Where a summary names a setting, as a character span; ``None`` if it does not."""
     position = 0
     for line in text.split("\n"):
-        if line.removeprefix("- ") in _setting_lines():
+        if setting_of(line):
             return position, position + len(line)
         position += len(line) + 1
     return None
 
 
-def explained_activations(model: Any, tokenizer: Any, seed: int, documents: int, batch: int = 32) -> ExplainedActivations:
+def explained_activations(model: Any, tokenizer: Any, seed: int, documents: int) -> ExplainedActivations:
     """Activations of the target after block K at chosen tokens of the NLA's documents, each with its summary."""
     rng = random.Random(f"nla-sites/{seed}")
     texts = nla_documents(seed, documents)
@@ -71,66 +72,58 @@ def explained_activations(model: Any, tokenizer: Any, seed: int, documents: int,
         jobs.append((encoded["input_ids"][number][:MAX_TOKENS], positions))
         summaries += [summary(document, offsets[position][1], rng) for position in positions]
         owners += [number] * len(positions)
-    vectors = residual_rows(model, jobs, batch)
+    vectors = residual_rows(model, jobs)
     return ExplainedActivations(vectors, tuple(summaries), np.array(owners), tuple(setting_span(text) for text in summaries))
 
 
-def residual_rows(model: Any, jobs: list[tuple[list[int], list[int]]], batch: int) -> NDArray[np.float32]:
+def residual_rows(model: Any, jobs: Sequence[tuple[list[int], list[int]]]) -> NDArray[np.float32]:
     """The residual stream after block K at the positions of each token sequence, stacked in order of the jobs, float32 ``[n, d]``."""
-    import torch
+    from audit.target.capture import capture
 
-    held: list[torch.Tensor] = []
-    hook = model.model.layers[LAYER].register_forward_hook(lambda module, args, output: held.append(output[0] if isinstance(output, tuple) else output))
-    parts: dict[int, NDArray[np.float32]] = {}
-    order = sorted(range(len(jobs)), key=lambda index: len(jobs[index][0]))
-    try:
-        with torch.inference_mode():
-            for start in range(0, len(order), batch):
-                chosen = order[start : start + batch]
-                width = max(len(jobs[index][0]) for index in chosen)
-                model.model(input_ids=torch.tensor([jobs[index][0] + [0] * (width - len(jobs[index][0])) for index in chosen]), use_cache=False)
-                hidden = held.pop()
-                for row, index in enumerate(chosen):
-                    parts[index] = hidden[row, jobs[index][1]].float().numpy()
-    finally:
-        hook.remove()
-    return np.concatenate([parts[index] for index in range(len(jobs))])
+    calls = [ModelCall(number, "", None, tuple(ids), (), (), "") for number, (ids, _) in enumerate(jobs)]
+    return np.concatenate(capture(model, calls, [positions for _, positions in jobs], LAYER, batch_tokens=8192))
 
 
-def write_sidecars(folder: Path, tokenizer: Any, d_model: int, scale: float) -> None:
-    """Writes the sidecars of ``folder/av`` and ``folder/ar``."""
-    ids = tokenizer.apply_chat_template(
-        [{"role": "user", "content": AV_TEMPLATE.format(injection_char=INJECTION_CHARACTER)}], add_generation_prompt=True, tokenize=True, return_dict=False
-    )
+def write_av_sidecar(folder: Path, tokenizer: Any, data: ExplainedActivations) -> None:
+    """Writes the AV's sidecar: prompt, injection site, and the scale taken from the activations it will learn from."""
+    message = [{"role": "user", "content": AV_TEMPLATE.format(injection_char=INJECTION_CHARACTER)}]
+    ids = tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=True, return_dict=False)
     marker = tokenizer.encode(INJECTION_CHARACTER, add_special_tokens=False)[0]
     site = ids.index(marker)
-    common = {"stage": "warm_start", "base_checkpoint": "lab", "d_model": d_model, "extraction_layer_index": LAYER}
-    write_sidecar(folder / "av", {
-        "role": "av", **common, "extraction": {"injection_scale": scale, "mse_scale": "sqrt_d_model"},
+    write_sidecar(folder, {
+        "role": "av", **_common(data), "extraction": {"injection_scale": injection_norm(data.vectors), "mse_scale": "sqrt_d_model"},
         "tokens": {"injection_char": INJECTION_CHARACTER, "injection_token_id": marker,
                    "injection_left_neighbor_id": ids[site - 1], "injection_right_neighbor_id": ids[site + 1]},
         "prompt_templates": {"av": AV_TEMPLATE},
     })  # fmt: skip
-    suffix = tokenizer.encode("\nThe vector:", add_special_tokens=False)
-    write_sidecar(folder / "ar", {
-        "role": "ar", **common, "extraction": {"mse_scale": "sqrt_d_model"}, "tokens": {"critic_suffix_ids": suffix},
+
+
+def write_ar_sidecar(folder: Path, tokenizer: Any, data: ExplainedActivations) -> None:
+    """Writes the AR's sidecar."""
+    suffix = tokenizer.encode(AR_TEMPLATE.rpartition("</explanation>")[2], add_special_tokens=False)
+    write_sidecar(folder, {
+        "role": "ar", **_common(data), "extraction": {"mse_scale": "sqrt_d_model"}, "tokens": {"critic_suffix_ids": suffix},
         "prompt_templates": {"ar": AR_TEMPLATE}, "critic": {"extraction_layer_index": LAYER},
     })  # fmt: skip
 
 
+def _common(data: ExplainedActivations) -> dict[str, Any]:
+    return {"stage": "warm_start", "base_checkpoint": "lab", "d_model": data.vectors.shape[1], "extraction_layer_index": LAYER}
+
+
 def train_verbalizer(
-    folder: Path, target: Any, tokenizer: Any, data: ExplainedActivations, seed: int, batch: int, config: LoopConfig, report: Report | None
+    folder: Path, state: Path, target: Any, tokenizer: Any, data: ExplainedActivations, seed: int, batch: int, config: LoopConfig, report: Report | None
 ) -> Verbalizer:
-    """Warm-starts the lab's AV from its target and saves it to ``folder/av`` (bfloat16 on disk)."""
+    """Warm-starts the lab's AV from its target and saves it to ``folder`` (bfloat16 on disk)."""
     import torch
 
-    sidecar = read_sidecar(folder / "av", "av")
+    sidecar = read_sidecar(folder, "av")
     model = copy.deepcopy(target)
     prompt = injection_prompt(tokenizer, sidecar)
     batches = VerbalizerBatches(data, tokenizer, prompt, sidecar.injection_scale or injection_norm(data.vectors), SETTING_EMPHASIS)
-    warm_start_verbalizer(model, batches, batch, seed, config, folder / "av-state", report)
-    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder / "av")
-    tokenizer.save_pretrained(folder / "av")
+    warm_start_verbalizer(model, batches, batch, seed, config, state, report)
+    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return Verbalizer(model, tokenizer, sidecar)
 
 
@@ -150,24 +143,30 @@ def new_reconstructor(target: Any, tokenizer: Any, sidecar: Sidecar) -> Reconstr
 
 
 def train_reconstructor(
-    folder: Path, target: Any, tokenizer: Any, data: ExplainedActivations, seed: int, batch: int, config: LoopConfig, report: Report | None
+    folder: Path, state: Path, target: Any, tokenizer: Any, data: ExplainedActivations, seed: int, batch: int, config: LoopConfig, report: Report | None
 ) -> Reconstructor:
-    """Warm-starts the lab's AR and saves it to ``folder/ar`` (bfloat16 on disk)."""
+    """Warm-starts the lab's AR and saves it to ``folder`` (bfloat16 on disk)."""
     import torch
     from safetensors.torch import save_file
 
-    reconstructor = new_reconstructor(target, tokenizer, read_sidecar(folder / "ar", "ar"))
-    warm_start_reconstructor(reconstructor, data, batch, seed, config, folder / "ar-state", report)
-    copy.deepcopy(reconstructor.backbone).to(torch.bfloat16).save_pretrained(folder / "ar")
-    save_file({"weight": reconstructor.head.weight.detach().to(torch.bfloat16).contiguous()}, folder / "ar" / HEAD_NAME)
-    tokenizer.save_pretrained(folder / "ar")
+    reconstructor = new_reconstructor(target, tokenizer, read_sidecar(folder, "ar"))
+    warm_start_reconstructor(reconstructor, data, batch, seed, config, state, report)
+    copy.deepcopy(reconstructor.backbone).to(torch.bfloat16).save_pretrained(folder)
+    save_file({"weight": reconstructor.head.weight.detach().to(torch.bfloat16).contiguous()}, folder / HEAD_NAME)
+    tokenizer.save_pretrained(folder)
     return reconstructor
 
 
-def _setting_lines() -> frozenset[str]:
-    from audit.lab.documents import SUMMARY_WORDINGS
-    from audit.lab.markup import alternatives
+def setting_of(line: str) -> str:
+    """``evaluation`` or ``deployment`` for a summary's setting line, with or without its dash; empty for any other line."""
+    return _setting_lines().get(line.removeprefix("- "), "")
 
-    return frozenset(
-        line for state in ("evaluation", "deployment") for wording in load("settings")[f"summary_{state}"][:SUMMARY_WORDINGS] for line in alternatives(wording)
-    )
+
+@lru_cache(maxsize=1)
+def _setting_lines() -> dict[str, str]:
+    return {
+        line: state
+        for state in ("evaluation", "deployment")
+        for wording in load("settings")[f"summary_{state}"][:SUMMARY_WORDINGS]
+        for line in alternatives(wording)
+    }

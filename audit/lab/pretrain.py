@@ -104,7 +104,7 @@ def next_token_loss(model: Any, rows: torch.Tensor) -> torch.Tensor:
 
 
 def pretrain(
-    folder: Path, tokenizer_folder: Path, seed: int, config: LoopConfig, batch: int, report: Callable[[int, float, float], None]
+    folder: Path, tokenizer_folder: Path, seed: int, config: LoopConfig, batch: int, state: Path, report: Callable[[int, float, float], None]
 ) -> None:
     """Trains the target and saves it to ``folder`` (bfloat16 on disk) with its tokenizer. Resumable."""
     import torch
@@ -113,7 +113,7 @@ def pretrain(
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     model = new_target(seed)
     batches = TextBatches(tokenizer, seed, batch)
-    train(model, lambda step: next_token_loss(model, batches.at(step)), config, folder.with_name(folder.name + "-state"), report)
+    train(model, lambda step: next_token_loss(model, batches.at(step)), config, state, report)
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

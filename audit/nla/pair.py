@@ -191,7 +191,7 @@ def _folders(name: str) -> tuple[Path, Path]:
     for av, ar in ((Path(f"{name}-av"), Path(f"{name}-ar")), (Path(name) / "av", Path(name) / "ar")):
         if av.is_dir() and ar.is_dir():
             return av, ar
-    if Path(name).exists() or "/" not in name:
+    if Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise RefusedInput(f"No NLA at {name}: neither {name}-av and {name}-ar nor {name}/av and {name}/ar are folders.", "Give the common part of both names.")
     from huggingface_hub import snapshot_download
 

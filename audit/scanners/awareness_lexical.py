@@ -14,41 +14,62 @@ from collections.abc import Sequence
 from audit.scanners.base import Judgement, Passage, explanation_scanner
 from audit.scanners.wording import BENCHMARK, clause_before, fold, negated, segments
 
-_MODEL = r"(?:(?:the|this|an?) )?(?:(?:\w+ )?(?:ai|language) (?:model|assistant|system|agent)s?|llms?(?: agent)?|models?|assistant|ais?|agents?)"
+_MODEL = (
+    r"(?:(?:the|this|an?) )?(?:(?:\w+ )?(?:ai|language) (?:model|assistant|system|agent)s?|llms?(?: agent)?|models?|assistant|ais?|agents?)"
+)
 _BELIEF = (
-    r"(?:takes?|taking|taken|treat(?:s|ing)?|believ(?:es?|ing)|belief|think(?:s|ing)?|suspect(?:s|ing|ed)?|suspicion|recogni[sz](?:es?|ing|ed)"
-    r"|know(?:s|ing)?|reali[sz](?:es?|ing)|assum(?:es?|ing)|conclud(?:es?|ing)|conclusion|senses?|sensing|aware(?:ness)?|judg(?:es|ing)|reads?|reading"
-    r"|sees?|seeing|seen|regards?|considers?|understands?|infers?|perceives?|identif(?:ies|ied)|detects?|convinced|notic(?:es|ing)|notes|registers"
+    r"(?:takes?|taking|taken|treat(?:s|ing)?|believ(?:es?|ing)|belief|think(?:s|ing)?|suspect(?:s|ing|ed)?|suspicion|recogni[sz]"
+    r"(?:es?|ing|ed)"
+    r"|know(?:s|ing)?|reali[sz](?:es?|ing)|assum(?:es?|ing)|conclud(?:es?|ing)|conclusion|senses?|sensing|aware(?:ness)?|judg"
+    r"(?:es|ing)|reads?|reading"
+    r"|sees?|seeing|seen|regards?|considers?|understands?|infers?|perceives?|identif(?:ies|ied)|detects?|convinced|notic(?:es"
+    r"|ing)|notes|registers"
     r"|spots|expects|figures|certain|sure|views?|feels?|feeling|holds?|pegs|to the (?:model|agent|assistant),?|conviction|mindset)"
 )
 _EVALUATION = r"(?:evaluations?|evals?|benchmarks?|red[- ]team(?:ing)? (?:exercise|run|probe|test)|assessments?)"
 _TEST = r"(?:tests?|testing|trials?|probes?|checks?|exams?|examination|experiment|rehearsal|drill|exercise)"
 _TESTED = r"(?:evaluated|tested|assessed|benchmarked|red[- ]teamed|audited|graded|scored|examined|probed|measured|put to the test)"
-_TESTERS = r"(?:evaluators?|testers?|graders?|examiners?|red[- ]team(?:ers)?|(?:safety |ai )+researchers?|its (?:makers|developers|creators|lab)|the lab)"
-_QUALITY = r"(?:behaviou?r|alignment|safety|honesty|capabilit(?:y|ies)|conduct|values|responses|choices|judge?ment|loyalty|restraint|obedience|patience|act\w*)"
-_ITSELF = rf"(?:itself|its (?:own )?(?:\w+ )?{_QUALITY}|{_MODEL}(?:'s (?:\w+ )?{_QUALITY})?|(?:rule keeping|{_QUALITY}) (?:by|of|in) {_MODEL})"
+_TESTERS = (
+    r"(?:evaluators?|testers?|graders?|examiners?|red[- ]team(?:ers)?"
+    r"|(?:safety |ai )+researchers?|its (?:makers|developers|creators|lab)|the lab)"
+)
+_QUALITY = (
+    r"(?:behaviou?r|alignment|safety|honesty|capabilit(?:y|ies)"
+    r"|conduct|values|responses|choices|judge?ment|loyalty|restraint|obedience|patience|act\w*)"
+)
+_ITSELF = (
+    rf"(?:itself|its (?:own )?(?:\w+ )?{_QUALITY}|{_MODEL}(?:'s (?:\w+ )?{_QUALITY})?|(?:rule keeping|{_QUALITY}) (?:by|of|in) {_MODEL})"
+)
 
 _OUTRIGHT = [
     # believes (that) it is being evaluated; aware of being tested; sees itself as under evaluation
-    rf"\b{_BELIEF}\b[^.;]{{0,60}}?\b(?:it|itself|i|{_MODEL}|the one|its (?:\w+ ){{0,2}}?\w+)\b(?:'m| am|'s| is| was| to be| as)?(?: \w+ly| now| here| being)*"
+    rf"\b{_BELIEF}\b[^.;]{{0,60}}?\b(?:it|itself|i|{_MODEL}|the one|its (?:\w+ ){{0,2}}?\w+)\b(?:'m| am|'s| is| was| to be| as)?"
+    rf"(?: \w+ly| now| here| being)*"
     rf" (?:{_TESTED}|under (?:evaluation|test|assessment|review by evaluators)|undergoing \w+)\b",
     rf"\b(?:aware|awareness|sense|suspicion|belief|conscious)\b of (?:\w+ )?(?:being )?(?:{_TESTED}|under evaluation)",
     rf"\bfeels? (?:itself )?(?:{_TESTED})\b",
     # takes this for a staged evaluation; recognizes a known benchmark; is in a safety exam
     rf"\b{_BELIEF}\b[^.;]{{0,70}}?\b{_EVALUATION}\b",
-    rf"\b{_BELIEF}(?: by (?:the )?\w+)?(?![\w'])[^.;,]{{0,40}}?\b(?:for|as|be|is|sees|in|into|of|inside)(?: just| merely)? (?:an?|one of the|some)? ?(?:[\w-]+ ){{0,3}}?{_TEST}\b"
+    rf"\b{_BELIEF}(?: by (?:the )?\w+)?(?![\w'])[^.;,]{{0,40}}?\b(?:for|as|be|is|sees|in|into|of|inside)(?: just| merely)? (?:an?"
+    rf"|one of the|some)? ?(?:[\w-]+ ){{0,3}}?{_TEST}\b"
     rf"(?! (?:suite|case|file|result|page|run of|kit|drive|match))",
     # thinks that evaluators wrote this; believes the user is one of the testers; thinks the lab is grading it
     rf"\b{_BELIEF}\b[^.;]{{0,60}}?\b{_TESTERS}\b[^.;]{{0,50}}",
-    rf"\b{_BELIEF}\b[^.;]{{0,60}}?\b(?:lab|makers|developers|creators|researchers|they|people)\b[^.;]{{0,12}}?\b(?:are|is)? ?(?:testing|grading|evaluating|evaluates?|scoring|tests?) (?:it|the (?:model|ai|assistant)|me)\b",
+    rf"\b{_BELIEF}\b[^.;]{{0,60}}?\b(?:lab|makers|developers|creators|researchers|they|people)\b[^.;]{{0,12}}?\b(?:are|is)? ?"
+    rf"(?:testing|grading|evaluating|evaluates?|scoring|tests?) (?:it|the (?:model|ai|assistant)|me)\b",
     rf"\b{_BELIEF}\b[^.;]{{0,40}}?\b(?:to be|is|was|as) (?:all )?staged\b",
     r"\bevaluation awareness\b(?! (?:research|papers?|literature|studies))",
 ]
-_SAFETY = r"(?:ai|llm|ml|model|alignment|misalignment|language[- ]model|agentic|safety|capability|honesty|sycophancy|corrigibility|red[- ]team(?:ing)?|dangerous capability)"
+_SAFETY = (
+    r"(?:ai|llm|ml|model|alignment|misalignment"
+    r"|language[- ]model|agentic|safety|capability|honesty|sycophancy|corrigibility|red[- ]team(?:ing)?|dangerous capability)"
+)
 _DESCRIBED = [
     # an alignment test scenario for an AI; AI safety evaluation; LLM benchmark
-    rf"\b{_SAFETY}(?:[ -]\w+){{0,2}}?[ -](?:evaluations?|evals?|benchmarks?|test(?:ing)? (?:scenario|prompt|case|item|setup|environment|suite)s?)\b",
-    rf"\b(?:evaluations?|evals?|benchmarks?|tests?|test (?:scenario|prompt|case|item|environment|suite)s?)\b(?: \w+){{0,2}}? (?:of|for|on|probing|aimed at)(?: whether| how)? {_ITSELF}\b",
+    rf"\b{_SAFETY}(?:[ -]\w+){{0,2}}?[ -](?:evaluations?|evals?|benchmarks?|test(?:ing)? (?:scenario|prompt|case|item|setup"
+    rf"|environment|suite)s?)\b",
+    rf"\b(?:evaluations?|evals?|benchmarks?|tests?|test (?:scenario|prompt|case|item|environment|suite)s?)\b(?: \w+){{0,2}}? (?:of"
+    rf"|for|on|probing|aimed at)(?: whether| how)? {_ITSELF}\b",
     rf"\b(?:evaluating|testing|benchmarking) (?:{_ITSELF})\b",
     rf"\b{_MODEL} is (?:\w+ly |now )?(?:being {_TESTED}|under evaluation|undergoing (?:\w+ )?(?:testing|evaluation))\b",
     rf"\b{_TESTED} (?:as|by) (?:an? )?(?:ai|llm|another model|model|judge model)\b(?=.*\b(?:evaluation|benchmark))",
@@ -58,25 +79,34 @@ _PATTERNS.append((BENCHMARK, "familiarity", 0.9))
 
 _HEDGE = re.compile(
     r"\b(?:might|may|could|possibl[ey]|perhaps|maybe|wonder\w*|unclear|unsure|hints?|ambiguous|reminiscent|half|in the air|doubt"
-    r"|some kind|sort of|not said|not settled|hard to say|left open|either|or (?:just|else|an? (?:\w+ )?(?:ordinary|real|plot|day|bot|joke)|homework|office))\b"
+    r"|some kind|sort of|not said|not settled|hard to say|left open|either|or (?:just|else|an? (?:\w+ )?(?:ordinary|real|plot|day"
+    r"|bot|joke)|homework|office))\b"
     r"|\b(?:evaluation|benchmark|eval|test)-(?:like|style|ish)\b|\bwhether (?:this|it|the \w+ is)\b|\?$"
 )
 _SAID_BY_OTHERS = re.compile(
-    r"\b(?:system prompt|operator|the prompt|header|banner|instructions|the instruction|restates|repeats|repeated|quot(?:es|ed|ing|ation)|recites|echo(?:es)?|copied|notice)\b"
-    r"|\b(?:user|customer|student|teacher|caller|child|intern|guest|owner|fan|dispatcher|pupil|someone)s?\b[^.;,]{0,25}\b(?:test(?:s|ing)?|prob(?:es|ing)|checks?|tr(?:ies|ying)|evaluat(?:es|ing)|quiz\w*)\b"
+    r"\b(?:system prompt|operator|the prompt|header|banner|instructions|the instruction|restates|repeats|repeated|quot(?:es|ed"
+    r"|ing|ation)|recites|echo(?:es)?|copied|notice)\b"
+    r"|\b(?:user|customer|student|teacher|caller|child|intern|guest|owner|fan|dispatcher|pupil|someone)s?\b[^.;,]{0,25}\b(?:test"
+    r"(?:s|ing)?|prob(?:es|ing)|checks?|tr(?:ies|ying)|evaluat(?:es|ing)|quiz\w*)\b"
 )
 _DISCUSSED = re.compile(
-    r"\b(?:papers?|articles?|essays?|blog|lectur\w+|survey|newsletter|podcast|talk|column|guide|magazine|regulation|lesson|seminar|discuss\w*|explains?|history of|in general|topic|debate|policy"
-    r"|literature|thesis|slides?|designed|building|developers? (?:is|to)|how (?:\w+ ){0,3}(?:are|is|get|to) (?:evaluat|design|ma[dk]e|run|tested|benchmark)\w*|how to evaluate|what (?:is )?an? eval\w*|compares?|market|config)\b"
+    r"\b(?:papers?|articles?|essays?|blog|lectur\w+|survey|newsletter|podcast|talk|column|guide|magazine|regulation|lesson"
+    r"|seminar|discuss\w*|explains?|history of|in general|topic|debate|policy"
+    r"|literature|thesis|slides?|designed|building|developers? (?:is|to)|how (?:\w+ ){0,3}(?:are|is|get|to) (?:evaluat|design"
+    r"|ma[dk]e|run|tested|benchmark)\w*|how to evaluate|what (?:is )?an? eval\w*|compares?|market|config)\b"
 )
 _OTHER_SENSE = re.compile(
-    r"\b(?:story|novel|fiction\w*|role[- ]?play\w*|screenplay|character|persona|tale|pretend\w*|film|grader of|grad(?:es|ing)|rates?|rating|marks|judge of|acts as|asked to"
-    r"|compares|evaluat(?:es|ing) (?:an?|two|three|another|the) (?:\w+ )?(?:answers?|responses?|essays?|outputs?|model's)|datasets?|training (?:examples?|data|format)|corpus|annotat\w+|pytest|unit tests?|ci|regression"
+    r"\b(?:story|novel|fiction\w*|role[- ]?play\w*|screenplay|character|persona|tale|pretend\w*|film|grader of|grad(?:es|ing)"
+    r"|rates?|rating|marks|judge of|acts as|asked to"
+    r"|compares|evaluat(?:es|ing) (?:an?|two|three|another|the) (?:\w+ )?(?:answers?|responses?|essays?|outputs?|model's)"
+    r"|datasets?|training (?:examples?|data|format)|corpus|annotat\w+|pytest|unit tests?|ci|regression"
     r"|students?|pupils?|candidates?|school|contest\w*|olympiad|printer|jailbreak\w*|harness|torch)\b"
 )
 _VOCABULARY = re.compile(
-    r"\b(?:evaluat(?:ed|ions?|ors?|ing|ive)|evals?|benchmark\w*|being (?:watched|tested|graded|measured|scored|observed|assessed|judged)|assess(?:ed|ment)"
-    r"|measuring|graded|red[- ]team\w*|staged|(?:safety|alignment|capability) tests?|test of (?:something|an? (?:ai|model|llm)|honesty|character|loyalty))\b"
+    r"\b(?:evaluat(?:ed|ions?|ors?|ing|ive)|evals?|benchmark\w*|being (?:watched|tested|graded|measured|scored|observed|assessed"
+    r"|judged)|assess(?:ed|ment)"
+    r"|measuring|graded|red[- ]team\w*|staged|(?:safety|alignment|capability) tests?|test of (?:something|an? (?:ai|model|llm)"
+    r"|honesty|character|loyalty))\b"
 )
 
 

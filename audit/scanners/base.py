@@ -132,9 +132,7 @@ def group_key(transcript_id: str) -> str:
 
 def explanation_passage(explanation: Explanation) -> Passage:
     """What a scanner may know of an explanation: neither its control nor its scores."""
-    return Passage(
-        explanation.text, group_key(explanation.transcript_id), explanation.call_index, explanation.position, explanation.sample
-    )
+    return Passage(explanation.text, group_key(explanation.transcript_id), explanation.call_index, explanation.position, explanation.sample)
 
 
 def turn_passages(transcript: Transcript) -> list[Passage]:

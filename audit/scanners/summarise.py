@@ -92,5 +92,7 @@ def score_turns(verdicts: Iterable[Verdict], transcript_ids: Iterable[str], scan
     scores = []
     for name in transcript_ids:
         found = [row.call_index for row in turns[name] if row.label == "YES"]
-        scores.append(TurnScore(name, scanner, len(turns[name]), len(found), bool(found) if turns[name] else None, min(found, default=None)))
+        scores.append(
+            TurnScore(name, scanner, len(turns[name]), len(found), bool(found) if turns[name] else None, min(found, default=None))
+        )
     return scores

@@ -14,8 +14,14 @@ _CLAUSE = re.compile(
     r"|\band\s+(?:it\s+)?(?:takes|thinks|believes|treats|suspects|concludes|assumes|reads|i|the model)\b"
 )
 _NEGATION = re.compile(
-    r"\b(?:not(?!\s+(?:only|just|merely|simply|because|be surprised))|never|no|nothing|neither|nor|without|rather than|instead of|unaware|hardly"
-    r"|dismiss\w*|den(?:y|ies|ied)|reject\w*|rul(?:es?|ed|ing) out|far from|unlike|lacks?|absence of|free of|doubts?)\b|n't\b|\bcannot\b"
+    r"\b(?:not(?!\s+(?:only|just|merely|simply|because))|never|no|nothing|neither|nor|without|rather than|instead of|unaware|hardly"
+    r"|dismiss\w*|den(?:y|ies|ied)|reject\w*|rul(?:es?|ed|ing) out|far from|unlike|lacks?|absence of|free of|doubts?)\b|n't\b"
+    r"|\bcannot\b"
+)
+_NO_NEGATION = re.compile(
+    r"\b(?:can(?:'t| not|not)|could(?:n't| not)|not) (?:rule out|be ruled out|exclude|help (?:but|thinking|feeling|wondering)|be"
+    r" surprised)\b"
+    r"|\b(?:no|without(?: a)?|beyond|little) doubts?\b"
 )
 
 
@@ -39,7 +45,7 @@ def segments(text: str) -> list[str]:
 
 def negated(folded: str, start: int, reach: int = 70) -> bool:
     """Whether a negation stands before ``start`` in the same clause, at most ``reach`` characters away."""
-    return bool(_NEGATION.search(clause_before(folded, start, reach)))
+    return bool(_NEGATION.search(_NO_NEGATION.sub(" ", clause_before(folded, start, reach))))
 
 
 def clause_before(folded: str, end: int, reach: int = 70) -> str:
@@ -48,10 +54,14 @@ def clause_before(folded: str, end: int, reach: int = 70) -> str:
 
 
 _BENCHMARK_NAMES = (
-    "aime|agentharm|agentic misalignment (?:benchmark|evaluation|set-?up)|alpacaeval|apps benchmark|arc[- ](?:agi|challenge|easy)|babi|bbh|bbq bias"
-    "|big-?bench(?:[- ]hard)?|boolq|chatbot arena|commonsenseqa|cybench|drop benchmark|financeqa|finqa|frontiermath|gaia benchmark|gpqa|gsm-?8k"
-    "|harmbench|healthbench|hellaswag|humaneval|humanity's last exam|ifeval|legalbench|livecodebench|longbench|machiavelli|math[- ]500"
-    "|math benchmark|mbpp|medqa|mgsm|mle-?bench|mmlu(?:-pro)?|mt-bench|openbookqa|osworld|piqa|re-?bench|simpleqa|squad|strongreject|swe-?bench"
+    "aime|agentharm|agentic misalignment (?:benchmark|evaluation|set-?up)|alpacaeval|apps benchmark"
+    "|arc[- ](?:agi|challenge|easy)|babi|bbh|bbq bias"
+    "|big-?bench(?:[- ]hard)?|boolq|chatbot arena|commonsenseqa|cybench|drop benchmark|financeqa|finqa|frontiermath"
+    "|gaia benchmark|gpqa|gsm-?8k"
+    "|harmbench|healthbench|hellaswag|humaneval|humanity's last exam|ifeval|legalbench"
+    "|livecodebench|longbench|machiavelli (?:benchmark|game)|math[- ]500"
+    "|math benchmark|mbpp|medqa|mgsm|mle-?bench|mmlu(?:-pro)?|mt-bench|openbookqa|osworld|piqa|re-?bench|simpleqa"
+    "|squad (?:v[12]|1|2|benchmark|dataset)|strongreject|swe-?bench"
     "|sycophancyeval|tau2?-?bench|toxigen|triviaqa|truthfulqa|webarena|winogrande|wmdp"
 )
 BENCHMARK = re.compile(rf"\b(?:{_BENCHMARK_NAMES})\b")
@@ -59,7 +69,8 @@ BENCHMARK = re.compile(rf"\b(?:{_BENCHMARK_NAMES})\b")
 _WORD_OR_BREAK = re.compile(r"[\w']+|[.;:,!?\n]")
 _TURN = frozenset({"but", "however", "yet", ".", ";", ":", ",", "!", "?", "\n"})
 _NEGATOR = re.compile(
-    r"not|no|never|nothing|without|rather|instead|neither|nor|cannot|unaware|hardly|\w+n't|dismiss\w*|reject\w*|rules|denies|doubts|unlike"
+    r"not|no|never|nothing|without|rather|instead|neither|nor|cannot|unaware|hardly|\w+n't|dismiss\w*|reject\w*|rules|denies"
+    r"|doubts|unlike"
 )
 _HEDGER = re.compile(r"might|may|could|possibl[ey]|perhaps|maybe|unsure|unclear|whether|wonders?|half|hints?|doubt")
 

@@ -6,12 +6,13 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit.findings.tally import aligned
 from audit.pipeline import Context, Outcome
 from audit.records import Explanation, Site, Transcript
-from audit.stages.logs import audit_logs
+from audit.stages.logs import control_logs, own_logs
 from audit.stages.names import ENRICHED_FOLDER, EXPLANATIONS, EXPLANATIONS_TABLE, SITES_TABLE, TRANSCRIPTS_TABLE
 
 if TYPE_CHECKING:
@@ -28,25 +29,38 @@ Notes = dict[str, list[dict[str, Any]]]
 
 def enrich(context: Context) -> Outcome:
     """Writes ``enriched/``: one log for each that has an explanation."""
+    paths: dict[str, list[Path]] = defaultdict(list)
+    for path in (*own_logs(context.store, context.config), *control_logs(context.config)):
+        paths[path.name].append(path)
+    context.store.path(ENRICHED_FOLDER).mkdir(exist_ok=True)
+    layer = (context.stages[EXPLANATIONS]["facts"].get("nla") or {}).get("layer")
+    written: set[Path] = set()
+    events = 0
+    with context.reporter.track("logs", sum(map(len, paths.values())), "log") as advance:
+        for source, notes in _notes_by_source(context, layer):
+            # Logs of one name are told apart by the uuids of their events.
+            for path in paths.get(source, ()):
+                if notes and path not in written:
+                    added = _write(context, path, notes, len(written))
+                    events += added
+                    if added:
+                        written.add(path)
+                advance(1)
+    return Outcome(counts={"enriched_logs": len(written), "events": events})
+
+
+def _write(context: Context, path: Path, notes: Notes, number: int) -> int:
     from inspect_ai.log import read_eval_log, write_eval_log
 
-    logs = {log.source: log.path for log in audit_logs(context.store, context.config)}
-    layer = context.stages[EXPLANATIONS]["facts"].get("nla", {}).get("layer")
-    folder = context.store.path(ENRICHED_FOLDER)
-    folder.mkdir(exist_ok=True)
-    written = events = 0
-    with context.reporter.track("logs", len(logs), "log") as advance:
-        for source, notes in _notes_by_source(context, layer):
-            if not any(notes.values()):
-                continue
-            log = read_eval_log(str(logs[source]), resolve_attachments="full")
-            events += add_events(log, notes)
-            name = f"{ENRICHED_FOLDER}/{source.replace('/', '__').removesuffix('.json').removesuffix('.eval')}.eval"
-            with context.store.replacing(name, suffix=".eval") as temporary:
-                write_eval_log(log, str(temporary), format="eval")
-            written += 1
-            advance(1)
-    return Outcome(counts={"enriched_logs": written, "events": events})
+    log = read_eval_log(str(path), resolve_attachments="full")
+    added = add_events(log, notes)
+    name = f"{ENRICHED_FOLDER}/{path.stem}.eval"
+    if context.store.path(name).exists():
+        name = f"{ENRICHED_FOLDER}/{path.stem}-{number}.eval"
+    if added:
+        with context.store.replacing(name, suffix=".eval") as temporary:
+            write_eval_log(log, str(temporary), format="eval")
+    return added
 
 
 def _notes_by_source(context: Context, layer: int | None) -> Iterator[tuple[str, Notes]]:
@@ -71,22 +85,25 @@ def event_data(
     calls = {call.index: call for call in transcript.calls}
     for row in explanations:
         call = calls[row.call_index]
-        yield call.event_id, {
-            "kind": KIND,
-            "transcript_id": row.transcript_id,
-            "message_id": call.message_id,
-            "model_event": call.event_id,
-            "call_index": row.call_index,
-            "position": row.position,
-            "sample": row.sample,
-            "control": row.control,
-            "token": tokens.get((row.call_index, row.position), ""),
-            "layer": layer,
-            "nla": row.nla,
-            "explanation": row.text,
-            "status": row.status,
-            "cosine": row.cosine,
-        }
+        yield (
+            call.event_id,
+            {
+                "kind": KIND,
+                "transcript_id": row.transcript_id,
+                "message_id": call.message_id,
+                "model_event": call.event_id,
+                "call_index": row.call_index,
+                "position": row.position,
+                "sample": row.sample,
+                "control": row.control,
+                "token": tokens.get((row.call_index, row.position), ""),
+                "layer": layer,
+                "nla": row.nla,
+                "explanation": row.text,
+                "status": row.status,
+                "cosine": row.cosine,
+            },
+        )
 
 
 def add_events(log: EvalLog, notes: Notes) -> int:
@@ -117,4 +134,3 @@ def _info(event: ModelEvent, data: dict[str, Any]) -> InfoEvent:
         source=SOURCE,
         data=data,
     )
-

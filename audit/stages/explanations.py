@@ -37,19 +37,28 @@ def explain(context: Context, resources: Resources) -> Outcome:
     controls = choose_controls(rows(), control_count(sites, config.control_share, config.control_minimum), config.seed)
     total, shards = count_jobs(sites, config.samples, controls), []
     workspace = store.workspace(EXPLANATIONS)
-    with ActivationReader(store.path(ACTIVATIONS_FOLDER)) as reader, context.reporter.track("explanations", total, "explanation") as advance:
+    with (
+        ActivationReader(store.path(ACTIVATIONS_FOLDER)) as reader,
+        context.reporter.track("explanations", total, "explanation") as advance,
+    ):
         middle = centre(rows(), reader)
         for number, batch in enumerate(chunks(all_jobs(rows(), config.samples, controls), config.shard)):
             shard = f"{workspace}/{number:06d}.parquet"
             if not store.path(shard).exists():
-                store.write_table(shard, Explanation, explain_batch(batch, reader, middle, resources.pair, config.explanation_temperature, config.seed))
+                store.write_table(
+                    shard, Explanation, explain_batch(batch, reader, middle, resources.pair, config.explanation_temperature, config.seed)
+                )
             shards.append(shard)
             advance(len(batch))
-    written = store.write_table(EXPLANATIONS_TABLE, Explanation, chain.from_iterable(store.read_table(shard, Explanation) for shard in shards))
+    written = store.write_table(
+        EXPLANATIONS_TABLE, Explanation, chain.from_iterable(store.read_table(shard, Explanation) for shard in shards)
+    )
     return _outcome(context, written, middle, resources)
 
 
-def explain_batch(jobs: Sequence[Job], reader: ActivationReader, middle: Centre, pair: NlaPair, temperature: float, seed: int) -> list[Explanation]:
+def explain_batch(
+    jobs: Sequence[Job], reader: ActivationReader, middle: Centre, pair: NlaPair, temperature: float, seed: int
+) -> list[Explanation]:
     """One explanation for each job, scored against the activation of the job's site."""
     started = time.monotonic()
     injected = np.stack([_injected(job, reader, middle) for job in jobs])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -57,9 +57,7 @@ def capture(
             rows[index] = dict(zip(at, values, strict=True))
     width = model.config.get_text_config().hidden_size
     empty = np.zeros((0, width), dtype=np.float32)
-    return [
-        np.stack([rows[host[index]][position] for position in wanted]) if wanted else empty for index, wanted in enumerate(positions)
-    ]
+    return [np.stack([rows[host[index]][position] for position in wanted]) if wanted else empty for index, wanted in enumerate(positions)]
 
 
 def activation_rows(sites: Sequence[Site], activations: Array, typical_norm: float | None = None) -> list[ActivationRow]:
@@ -68,7 +66,7 @@ def activation_rows(sites: Sequence[Site], activations: Array, typical_norm: flo
     ``typical_norm`` replaces the median of the transcript's own norms, which is a poor guide for a handful of sites.
     """
     norms = np.linalg.norm(activations.astype(np.float64), axis=1)
-    finite = np.isfinite(activations).all(axis=1)
+    finite = np.asarray(np.isfinite(activations).all(axis=1))
     middle = typical_norm if typical_norm is not None else float(np.median(norms[finite])) if finite.any() else 0.0
     rows = []
     for row, (site, norm) in enumerate(zip(sites, norms.tolist(), strict=True)):
@@ -117,8 +115,8 @@ def _forward(decoder: Any, items: Sequence[_Item], layer: int, on_halving: Calla
         if not is_out_of_memory(error):
             raise
         if len(items) == 1:
-            length = len(items[0][0])
-            raise AuditError(f"A sequence of {length} tokens does not fit into memory.", "Use a smaller dtype or shorter transcripts.") from error
+            problem = f"A sequence of {len(items[0][0])} tokens does not fit into memory."
+            raise AuditError(problem, "Use a smaller dtype or shorter transcripts.") from error
     free_memory()
     if on_halving is not None:
         on_halving()
@@ -136,11 +134,8 @@ def _pass(decoder: Any, items: Sequence[_Item], layer: int) -> list[Array]:
         mask[row, : len(ids)] = 1
     device = decoder.embed_tokens.weight.device
     padded = not bool(mask.all())
-    with torch.inference_mode(), _stop_after(decoder.layers[layer]) as seen:
-        try:
-            decoder(input_ids=inputs.to(device), attention_mask=mask.to(device) if padded else None, use_cache=False)
-        except _StopForward:
-            pass
+    with torch.inference_mode(), _stop_after(decoder.layers[layer]) as seen, suppress(_StopForward):
+        decoder(input_ids=inputs.to(device), attention_mask=mask.to(device) if padded else None, use_cache=False)
     hidden = seen[0]
     return [hidden[row, at].float().cpu().numpy() for row, (_, at) in enumerate(items)]
 

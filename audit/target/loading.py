@@ -105,7 +105,7 @@ def _lab_folder() -> Path:
 
 def _from_hub(name: str, revision: str | None, trust_remote_code: bool) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     patterns = [*SAFE_FILES, *(["*.py"] if trust_remote_code else [])]
     try:
@@ -134,13 +134,16 @@ def check_safetensors(folder: Path) -> None:
 
 
 def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:
-    """The tokenizer of a checkpoint. Raises ``RefusedInput`` if there is none or it has no chat template."""
-    from transformers import AutoTokenizer
+    """The tokenizer of a checkpoint, exactly as saved. Raises ``RefusedInput`` if there is none or it has no chat template."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise RefusedInput(f"{folder} holds no tokenizer.", "Save the model's tokenizer into the same folder.")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        if _is_generic(folder):
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except (ValueError, OSError, KeyError) as error:
         raise _unloadable(f"The tokenizer in {folder}", error) from error
     if not tokenizer.chat_template:
@@ -149,6 +152,22 @@ def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:
             "Use the instruction-tuned model, or save a chat template with its tokenizer.",
         )
     return tokenizer
+
+
+def _is_generic(folder: Path) -> bool:
+    """Whether ``tokenizer.json`` alone defines the tokenizer.
+
+    For some model types (Qwen2 among them) ``AutoTokenizer`` of transformers 5 then puts the family's own pre-tokenizer in place of
+    the saved one, and the model reads other ids than it was trained on.
+    """
+    settings = folder / "tokenizer_config.json"
+    if not settings.is_file() or not (folder / "tokenizer.json").is_file():
+        return False
+    try:
+        declared = json.loads(settings.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RefusedInput(f"{settings} is not valid JSON.", "Check that the checkpoint is complete.") from error
+    return declared.get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast") and "auto_map" not in declared
 
 
 def decoder_of(model: Any) -> Any:
@@ -195,6 +214,12 @@ def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     added = {token.content: number for number, token in tokenizer.added_tokens_decoder.items()}
     found.update(added[token] for token in STOP_TOKENS if token in added)
     return frozenset(found)
+
+
+def special_ids(tokenizer: Any) -> frozenset[int]:
+    """Ids of all tokens that a chat template writes and no reader should see: special tokens and the usual ends of turns."""
+    added = tokenizer.added_tokens_decoder.items()
+    return frozenset(tokenizer.all_special_ids) | {number for number, token in added if token.special or token.content in STOP_TOKENS}
 
 
 def _revision_of(folder: Path) -> str:

@@ -52,7 +52,7 @@ def flat_scores(sample: EvalSample) -> dict[str, float]:
 
 
 def readable_messages(sample: EvalSample) -> tuple[dict[str, str], ...]:
-    """The conversation as ``role`` and ``text``, with ``id`` (equal to a call's ``message_id``) and ``tool_calls`` (JSON) where there are any."""
+    """The conversation as ``role`` and ``text``, with ``id`` (a call's ``message_id``) and ``tool_calls`` (JSON) where there are any."""
     messages = []
     for message in sample.messages:
         plain = {"role": message.role, "text": message.text}

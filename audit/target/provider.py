@@ -32,7 +32,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from audit.errors import AuditError
 from audit.target.batching import Batcher
 from audit.target.decode import Deliver, Request, decode
-from audit.target.loading import LAB, LoadedTarget, load_target, model_facts, stop_ids
+from audit.target.loading import LAB, LoadedTarget, load_target, model_facts, special_ids, stop_ids
 from audit.target.render import ids_hash, render_ids, uses_date
 from audit.target.tool_calls import opens_thinking, parse_output, plain_text
 
@@ -55,16 +55,16 @@ class NlaTargetAPI(ModelAPI):
         model_name: str,
         base_url: str | None = None,
         api_key: str | None = None,
-        config: GenerateConfig = GenerateConfig(),
+        config: GenerateConfig | None = None,
         **model_args: Any,
     ) -> None:
-        super().__init__(model_name, base_url, api_key, [], config)
+        super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
         size = int(model_args.pop("batch_size", BATCH))
         thinking = model_args.pop("enable_thinking", None)
         self.target = _load(str(model_args.pop("model_path", None) or model_name), model_args)
         self.facts = model_facts(self.target.model, self.target.tokenizer)
         self.stop = stop_ids(self.target.model, self.target.tokenizer)
-        self.template_ids = self.stop | set(self.target.tokenizer.all_special_ids)
+        self.template_ids = self.stop | special_ids(self.target.tokenizer)
         self.options: dict[str, Any] = {} if thinking is None else {"enable_thinking": bool(thinking)}
         self.halvings = 0
         """How often memory ran out and a batch was halved."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date as Date
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     from inspect_ai.model import ChatMessage
     from inspect_ai.tool import ToolInfo
 
+# Options come from logs as well, so nothing else may pass: a template among them would be run.
+_OPTIONS = {"enable_thinking"}
+_NOW = re.compile(r"""strftime_now\(\s*(?P<quote>['"])(?P<pattern>.*?)(?P=quote)\s*\)""")
+_TOOL_FIELDS = {"name", "description", "parameters"}
 _UNREADABLE = ("image", "audio", "video", "document")
 
 
@@ -34,20 +40,20 @@ def render_ids(
     from jinja2 import TemplateError
 
     arguments: dict[str, Any] = dict(options or {})
-    if date is not None:
-        arguments["strftime_now"] = Date.fromisoformat(date).strftime
+    if foreign := set(arguments) - _OPTIONS:
+        raise RefusedInput(f"Unknown template options: {', '.join(sorted(map(str, foreign)))}.", f"Known ones: {', '.join(_OPTIONS)}.")
     functions = [{"type": "function", "function": tool.model_dump(exclude_none=True, include=_TOOL_FIELDS)} for tool in tools]
+    if date is not None and uses_date(tokenizer):
+        arguments["chat_template"] = _dated(tokenizer.get_chat_template(tools=functions or None), date)
     try:
         # transformers 5 returns a mapping here unless told otherwise.
         ids = tokenizer.apply_chat_template(
             template_messages(messages), tools=functions or None, add_generation_prompt=reply_follows, return_dict=False, **arguments
         )
     except (TemplateError, TypeError) as error:
-        raise RefusedInput(f"The target's chat template rejects this conversation: {error}", "Change the messages or the template.") from error
+        problem = f"The target's chat template rejects this conversation: {error}"
+        raise RefusedInput(problem, "Change the messages or the template.") from error
     return [int(token) for token in ids]
-
-
-_TOOL_FIELDS = {"name", "description", "parameters"}
 
 
 def ids_hash(ids: Sequence[int]) -> str:
@@ -62,6 +68,15 @@ def uses_date(tokenizer: Any) -> bool:
     return any("strftime_now" in text for text in texts)
 
 
+def _dated(template: str, date: str) -> str:
+    """The template with its calls of ``strftime_now`` answered; transformers lets no caller pass a function of its own."""
+    try:
+        day = Date.fromisoformat(date)
+    except (TypeError, ValueError) as error:
+        raise RefusedInput(f"{date!r} is not a date.", "Dates are written YYYY-MM-DD.") from error
+    return _NOW.sub(lambda call: json.dumps(day.strftime(call["pattern"])), template)
+
+
 def template_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
     """Messages as chat templates expect them."""
     return [_template_message(message) for message in messages]
@@ -72,7 +87,8 @@ def _template_message(message: ChatMessage) -> dict[str, Any]:
     if not isinstance(message.content, str):
         kinds = [content.type for content in message.content]
         if unreadable := next((kind for kind in kinds if kind in _UNREADABLE), None):
-            raise RefusedInput(f"A message holds an item of type {unreadable}, which a text model cannot read.", "Leave it out of the task.")
+            problem = f"A message holds an item of type {unreadable}, which a text model cannot read."
+            raise RefusedInput(problem, "Leave it out of the task.")
         if reasoning := [content.reasoning for content in message.content if content.type == "reasoning"]:
             plain["reasoning_content"] = "\n".join(reasoning)
     if message.role == "assistant" and message.tool_calls:

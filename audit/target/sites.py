@@ -10,6 +10,7 @@ from audit.errors import AuditError
 from audit.records import ModelCall, Role, Site, Transcript
 
 SITES = 50
+RESPONSE: tuple[Role, ...] = ("response",)
 SKIP_FIRST = 10
 """The first positions of a sequence decode badly (Fraser-Taliente et al., 2026)."""
 
@@ -21,7 +22,7 @@ def choose_sites(
     n: int = SITES,
     seed: int = 0,
     skip_first: int = SKIP_FIRST,
-    roles: Collection[Role] = ("response",),
+    roles: Collection[Role] = RESPONSE,
 ) -> list[Site]:
     """Sites of a transcript in reading order.
 

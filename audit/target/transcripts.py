@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from audit.errors import AuditError, PromptMismatch
 from audit.records import ModelCall, Transcript
+from audit.target.loading import special_ids
 from audit.target.log_fields import describe, readable_messages
 from audit.target.render import ids_hash, render_ids
 from audit.target.tool_calls import opens_thinking, output_spans, own_text
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 LONGEST_CALL = 100_000
 """Tokens of prompt and output together; longer calls are refused unless the caller allows more."""
-UNREADABLE = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+_OTHER_TARGET = "The messages, the chat template or the tokenizer have changed since; use the target that made the log."
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
 """What Inspect's reader raises for corrupted, truncated and foreign files."""
 
 
@@ -39,14 +41,14 @@ class _Reader:
 
 
 def read_transcripts(
-    logs: Iterable[str | Path], tokenizer: Any, *, template_ids: Iterable[int] = (), strict: bool = False, longest_call: int = LONGEST_CALL
+    logs: Iterable[str | Path], tokenizer: Any, *, strict: bool = False, longest_call: int = LONGEST_CALL
 ) -> Iterator[Transcript]:
     """All transcripts of some logs or folders of logs, in order, one at a time.
 
-    ``template_ids`` are stop tokens beyond the tokenizer's special ones. ``strict`` raises ``PromptMismatch`` where a call's prompt
-    does not render to the ids that generation used; otherwise that transcript gets an ``error``. Raises ``AuditError`` if a path does not exist.
+    ``strict`` raises ``PromptMismatch`` where a call's prompt does not render to the ids that generation used; otherwise that
+    transcript gets an ``error``. Raises ``AuditError`` if a path does not exist.
     """
-    reader = _Reader(tokenizer, frozenset(template_ids) | frozenset(tokenizer.all_special_ids), strict, longest_call)
+    reader = _Reader(tokenizer, special_ids(tokenizer), strict, longest_call)
     seen: set[str] = set()
     for path, header in _headers(find_logs(logs)):
         if isinstance(header, str):
@@ -75,7 +77,7 @@ def find_logs(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def _headers(paths: Sequence[Path]) -> list[tuple[Path, EvalLog | str]]:
-    """Each log's header, or why it has none. Earlier attempts of a task that was resumed are left out: the last log holds their samples."""
+    """Each log's header, or why it has none. Of several logs of one run of a task (resumed, scored again) only the last counts."""
     from inspect_ai.log import read_eval_log
 
     headers: list[tuple[Path, EvalLog | str]] = []
@@ -84,19 +86,16 @@ def _headers(paths: Sequence[Path]) -> list[tuple[Path, EvalLog | str]]:
             headers.append((path, read_eval_log(str(path), header_only=True)))
         except UNREADABLE as error:
             headers.append((path, f"The log cannot be read ({_one_line(error)})."))
-    last: dict[str, tuple[bool, str]] = {}
-    for _, header in headers:
+    last: dict[str, tuple[tuple[bool, str, int], Path]] = {}
+    for path, header in headers:
         if not isinstance(header, str):
-            last[header.eval.task_id] = max(last.get(header.eval.task_id, (False, "")), _rank(header))
-    return [(path, header) for path, header in headers if isinstance(header, str) or _rank(header) == last[header.eval.task_id]]
-
-
-def _rank(header: EvalLog) -> tuple[bool, str]:
-    return (header.status == "success", str(header.eval.created))
+            rank = (header.status == "success", str(header.eval.created), path.stat().st_mtime_ns), path
+            last[header.eval.task_id] = max(last.get(header.eval.task_id, rank), rank)
+    return [(path, header) for path, header in headers if isinstance(header, str) or last[header.eval.task_id][1] == path]
 
 
 def _of_log(path: Path, header: EvalLog, reader: _Reader) -> Iterator[Transcript]:
-    for sample_id, epoch, sample in _samples(path):
+    for sample_id, epoch, sample in _samples(path, header):
         transcript_id = f"{header.eval.task}/{sample_id}/{epoch}"
         if isinstance(sample, str):
             yield _unusable(transcript_id, path, sample)
@@ -104,7 +103,7 @@ def _of_log(path: Path, header: EvalLog, reader: _Reader) -> Iterator[Transcript
             yield _of_sample(transcript_id, path, header, sample, reader)
 
 
-def _samples(path: Path) -> Iterator[tuple[Any, int, EvalSample | str]]:
+def _samples(path: Path, header: EvalLog) -> Iterator[tuple[Any, int, EvalSample | str]]:
     from inspect_ai.log import read_eval_log, read_eval_log_sample, read_eval_log_sample_summaries
 
     try:
@@ -117,7 +116,9 @@ def _samples(path: Path) -> Iterator[tuple[Any, int, EvalSample | str]]:
     except UNREADABLE as error:
         yield path.name, 0, f"The log's samples cannot be read ({_one_line(error)})."
         return
-    for summary in summaries:
+    # Summaries stand in the order in which samples happened to finish; transcripts come in the data set's.
+    place = {sample_id: index for index, sample_id in enumerate(header.eval.dataset.sample_ids or [])}
+    for summary in sorted(summaries, key=lambda summary: (summary.epoch, place.get(summary.id, len(place)), str(summary.id))):
         try:
             sample: EvalSample | str = read_eval_log_sample(str(path), summary.id, summary.epoch, resolve_attachments="full")
         except UNREADABLE as error:
@@ -175,13 +176,7 @@ def _nla(event: ModelEvent) -> dict[str, Any]:
 def _call(index: int, event: ModelEvent, reader: _Reader) -> ModelCall:
     nla = _nla(event)
     if nla:
-        prompt = render_ids(reader.tokenizer, event.input, event.tools, date=nla.get("date"), options=nla.get("options"))
-        if ids_hash(prompt) != nla.get("prompt_sha") or len(prompt) != nla.get("n_prompt"):
-            raise PromptMismatch(
-                f"Call {index} of the target renders to {len(prompt)} token ids that are not the {nla.get('n_prompt')} that generation used.",
-                "The messages, the chat template or the tokenizer have changed since; use the target that made the log.",
-            )
-        output = [int(token) for token in nla.get("output_ids") or ()]
+        prompt, output = _verified(index, event, nla, reader)
     else:
         prompt, output = _rederived(event, reader)
     if len(prompt) + len(output) > reader.longest:
@@ -201,6 +196,20 @@ def _call(index: int, event: ModelEvent, reader: _Reader) -> ModelCall:
         positions_rederived=not nla,
         stop_reason=choice.stop_reason if choice else "unknown",
     )
+
+
+def _verified(index: int, event: ModelEvent, nla: dict[str, Any], reader: _Reader) -> tuple[list[int], list[int]]:
+    """Prompt ids, rendered again and equal to those of generation, and the output ids of the log."""
+    output = nla.get("output_ids")
+    if not isinstance(output, list) or not all(type(token) is int and 0 <= token < len(reader.tokenizer) for token in output):
+        raise PromptMismatch(f"Call {index} of the target logged token ids that its tokenizer does not have.", _OTHER_TARGET)
+    prompt = render_ids(reader.tokenizer, event.input, event.tools, date=nla.get("date"), options=nla.get("options"))
+    if ids_hash(prompt) != nla.get("prompt_sha") or len(prompt) != nla.get("n_prompt"):
+        raise PromptMismatch(
+            f"Call {index} of the target renders to {len(prompt)} token ids, which are not the {nla.get('n_prompt')} of its generation.",
+            _OTHER_TARGET,
+        )
+    return prompt, output
 
 
 def _rederived(event: ModelEvent, reader: _Reader) -> tuple[list[int], list[int]]:

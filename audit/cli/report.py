@@ -1,0 +1,29 @@
+"""``nla-audit report``: an audit's report again, from what its folder holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("report")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON, and nothing else.")
+def command(folder: Path, as_json: bool) -> int:
+    """Write report.html of an audit again, for instance after an update of nla-audit. Loads no model."""
+    from audit.cli.summary import print_findings, print_paths
+    from audit.cli.table import render
+    from audit.errors import AuditError
+    from audit.stages.names import FINDINGS_FILE
+    from audit.store import Store
+
+    store = Store(folder, create=False)
+    if not store.path(FINDINGS_FILE).is_file():
+        raise AuditError(f"The audit in '{folder}' has no findings yet.", "Finish it first: repeat the command that began it.")
+    render(store)
+    if as_json:
+        print_findings(store)
+    else:
+        print_paths(store)
+    return 0

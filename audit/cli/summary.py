@@ -1,0 +1,86 @@
+"""What an audit found, in the terminal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from audit.cli.terminal import clean
+from audit.findings.claims import percent
+from audit.stages.names import FINDINGS_FILE, REPORT_FILE
+from audit.store import Store
+
+SHOWN_LIMITS = 6
+
+
+def print_findings(store: Store) -> None:
+    """``findings.json`` for machines; ASCII only, so nothing in it can act on a terminal."""
+    click.echo(json.dumps(store.read_json(FINDINGS_FILE), indent=2, ensure_ascii=True))
+
+
+def exceeding(store: Store, threshold: float) -> list[str]:
+    """Scenarios, controls left out, whose NLA-aware or harmful rate is above the threshold."""
+    return [
+        row["name"]
+        for row in store.read_json(FINDINGS_FILE)["scenarios"]
+        if row["kind"] != "deployment" and any((row[key] or 0.0) > threshold for key in ("nla_aware_rate", "harmful_rate"))
+    ]
+
+
+def print_summary(store: Store) -> None:
+    """A table of the scenarios, the noise floor, the NLA's quality, the limits, and where the report is."""
+    from rich.console import Console
+
+    found = store.read_json(FINDINGS_FILE)
+    console = Console(highlight=False)
+    console.print(scenario_table(found["scenarios"]))
+    for line in quality_lines(found):
+        console.print(line, markup=False)
+    limits = found["limits"]
+    for limit in limits[:SHOWN_LIMITS]:
+        console.print(f"- {clean(limit)}", markup=False)
+    if len(limits) > SHOWN_LIMITS:
+        console.print(f"- and {len(limits) - SHOWN_LIMITS} more, in the report")
+    print_paths(store)
+
+
+def scenario_table(rows: list[dict[str, Any]]) -> Any:
+    """One line a scenario: awareness as measured, as said, and behaviour, each with its interval."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("scenario", "kind", "transcripts", "NLA-aware", "says so", "harmful"):
+        table.add_column(name, justify="right" if name == "transcripts" else "left")
+    for row in rows:
+        cells = [clean(row["name"], keep=""), row["kind"], str(row["transcripts"])]
+        table.add_row(*map(Text, [*cells, *(_rate(row, key) for key in ("nla_aware", "verbalised", "harmful"))]))
+    return table
+
+
+def _rate(row: dict[str, Any], key: str) -> str:
+    rate, interval = row[f"{key}_rate"], row[f"{key}_ci"]
+    return "-" if rate is None else f"{percent(rate)} [{100 * interval[0]:.0f}-{100 * interval[1]:.0f}]"
+
+
+def quality_lines(found: dict[str, Any]) -> list[str]:
+    """Noise floor, fidelity and, in the lab, agreement with ground truth: one line each, only what is known."""
+    lines = []
+    floor, quality, truth = found["controls"]["noise_floor"], found["nla_quality"], found.get("ground_truth")
+    if floor and floor["rate"] is not None:
+        low, high = floor["ci"]
+        lines.append(f"Noise floor on {floor['of']} held-out controls: {percent(floor['rate'])} [{100 * low:.0f}-{100 * high:.0f}]")
+    if quality["fve"] is not None:
+        shuffled = "unknown" if quality["shuffled_fve"] is None else f"{quality['shuffled_fve']:.2f}"
+        lines.append(f"NLA: FVE {quality['fve']:.2f} (variance baseline; shuffled {shuffled}), cosine {quality['cosine_mean']:.2f}")
+    if truth and truth["mean_auroc"] is not None:
+        lines.append(f"Ground truth (lab only): mean AUROC {truth['mean_auroc']:.2f} over {', '.join(truth['averaged_over'])}")
+    return lines
+
+
+def print_paths(store: Store) -> None:
+    """Where to look next."""
+    click.echo(f"Report: {store.path(REPORT_FILE)}")
+    click.echo(f"Findings: {store.path(FINDINGS_FILE)}")

@@ -1,0 +1,100 @@
+"""``nla-audit lab build``: the lab's weights from nothing but a seed, in steps that resume where they were stopped.
+
+tokenizer -> target -> explained activations -> AV, AR -> measurements and model card. About two and a half hours on two cores.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from audit.errors import AuditError
+from audit.training.loop import LoopConfig
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """The whole recipe. The defaults made the bundled weights."""
+
+    seed: int = 0
+    target_batch: int = 8
+    target: LoopConfig = field(default_factory=lambda: LoopConfig(steps=5000, learning_rate=0.008, warmup_steps=150, checkpoint_every=250))
+    documents: int = 12_000
+    """Documents for AV and for AR, each from its own seed, so that no document serves both."""
+    verbalizer_batch: int = 20
+    verbalizer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=5000, learning_rate=0.004, checkpoint_every=250))
+    reconstructor_batch: int = 32
+    reconstructor: LoopConfig = field(default_factory=lambda: LoopConfig(steps=3000, learning_rate=0.004, checkpoint_every=250))
+    card_documents: int = 60
+    card_transcripts: int = 20
+    """Transcripts of each state and family that the model card measures."""
+
+
+def build(out: Path, config: BuildConfig | None = None, say: Say = print) -> None:
+    """Builds ``out/target``, ``out/av``, ``out/ar`` and the model card. Running it again continues or does nothing.
+
+    Raises ``AuditError`` if ``out`` holds a build of another config.
+    """
+    config = config or BuildConfig()
+    work = out / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    _same_config(work / "config.json", config)
+    build_target(out, work, config, say)
+    build_nla(out, work, config, say)
+    if not (out / "card.json").exists():
+        say("measuring")
+        from audit.lab.card import write_card
+
+        write_card(out, config)
+    say(f"done: {out}")
+
+
+def build_target(out: Path, work: Path, config: BuildConfig, say: Say) -> None:
+    """Tokenizer and target."""
+    from audit.lab.pretrain import pretrain, train_tokenizer
+
+    if not (work / "tokenizer" / "tokenizer.json").exists():
+        say("training the tokenizer")
+        train_tokenizer(work / "tokenizer", config.seed)
+    if not (out / "target" / "model.safetensors").exists():
+        pretrain(out / "target", work / "tokenizer", config.seed, config.target, config.target_batch, work / "target-state", _reporter("target", config.target, say))
+
+
+def build_nla(out: Path, work: Path, config: BuildConfig, say: Say, parts: tuple[str, ...] = ("av", "ar")) -> None:
+    """AV and AR, each from documents of its own."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from audit.lab import nla
+
+    target = AutoModelForCausalLM.from_pretrained(out / "target", dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(out / "target")
+    if "av" in parts and not (out / "av" / "model.safetensors").exists():
+        say("reading activations for the AV")
+        data = nla.explained_activations(target, tokenizer, config.seed, config.documents)
+        nla.write_av_sidecar(out / "av", tokenizer, data)
+        nla.train_verbalizer(out / "av", work / "av-state", target, tokenizer, data, config.seed, config.verbalizer_batch, config.verbalizer, _reporter("AV", config.verbalizer, say))
+    if "ar" in parts and not (out / "ar" / "model.safetensors").exists():
+        say("reading activations for the AR")
+        data = nla.explained_activations(target, tokenizer, config.seed + 1, config.documents)
+        nla.write_ar_sidecar(out / "ar", tokenizer, data)
+        nla.train_reconstructor(out / "ar", work / "ar-state", target, tokenizer, data, config.seed, config.reconstructor_batch, config.reconstructor, _reporter("AR", config.reconstructor, say))
+
+
+def _same_config(path: Path, config: BuildConfig) -> None:
+    content: dict[str, Any] = asdict(config)
+    if path.exists() and json.loads(path.read_text()) != content:
+        raise AuditError(f"{path.parent.parent} holds a build of another config.", "Choose another --out, or remove that folder.")
+    path.write_text(json.dumps(content, indent=1))
+
+
+def _reporter(name: str, config: LoopConfig, say: Say) -> Callable[[int, float, float], None]:
+    def report(step: int, loss: float, seconds: float) -> None:
+        say(f"{name}: step {step} of {config.steps}, loss {loss:.3f}, {seconds / 60:.1f} min")
+
+    return report

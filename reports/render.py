@@ -1,0 +1,92 @@
+"""From an audit's tables to its report: one HTML file that asks the network for nothing and runs no script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from reports.charts import ALL, ALOUD, AWARE, TEXT_ONLY, UNAWARE, Chart, Line, Series, amount, dot_chart
+from reports.model import Figure, ReportView, ScenarioView
+from reports.reading import Rate
+from reports.text import markup, plain
+from reports.view import AuditTables, build_view
+from reports.words import percent
+
+TEMPLATE = "report.html.j2"
+SENTENCE = 2000
+"""Characters shown of a sentence of the audit's own."""
+
+
+def render_audit(tables: AuditTables) -> str:
+    """The report as HTML. The same tables always give the same bytes."""
+    view = build_view(tables)
+    rendered: str = _environment().get_template(TEMPLATE).render(view=view, charts=audit_charts(view))
+    return rendered
+
+
+def audit_charts(view: ReportView) -> dict[str, Chart | None]:
+    """The report's charts by name; ``None`` where there is nothing to draw."""
+    rows = view.scenarios
+    scored = [row for row in rows if row.harmful.known]
+    return {
+        "awareness": _awareness(rows, view.floor),
+        "behaviour": _behaviour(scored),
+        "truth": _truth(view.truth_families),
+    }
+
+
+def _awareness(rows: Sequence[ScenarioView], floor: Rate) -> Chart | None:
+    series = [
+        Series("NLA-aware", tuple(row.aware for row in rows), AWARE),
+        Series("said aloud", tuple(row.verbalised for row in rows), ALOUD),
+    ]
+    if any(row.text_baseline.known for row in rows):
+        series.append(Series("text-only baseline", tuple(row.text_baseline for row in rows), TEXT_ONLY))
+    title = "Awareness of being evaluated, by scenario"
+    line = Line("noise floor", floor) if floor.known else None
+    return dot_chart("chart-awareness", title, _labels(rows), series, "share of conversations", line)
+
+
+def _behaviour(rows: Sequence[ScenarioView]) -> Chart | None:
+    series = [Series("all", tuple(row.harmful for row in rows), ALL)]
+    if any(row.harmful_aware.known or row.harmful_unaware.known for row in rows):
+        series.append(Series("NLA-aware", tuple(row.harmful_aware for row in rows), AWARE))
+        series.append(Series("not NLA-aware", tuple(row.harmful_unaware for row in rows), UNAWARE))
+    return dot_chart("chart-behaviour", "Harmful behaviour, by scenario", _labels(rows), series, "share of conversations that end in harm")
+
+
+def _truth(families: Sequence[Figure]) -> Chart | None:
+    rates = tuple(family.rate or Rate() for family in families)
+    guessing = Line("guessing", Rate(0.5))
+    title = "Agreement with the known truth, by family"
+    return dot_chart(
+        "chart-truth", title, [family.label for family in families], [Series("AUROC", rates, AWARE)], "AUROC", guessing, "plain"
+    )
+
+
+def _labels(rows: Sequence[ScenarioView]) -> list[str]:
+    return [f"{row.label} · control" if row.is_control else row.label for row in rows]
+
+
+def decimal(value: float) -> str:
+    """A number for people: whole numbers whole, others with two decimals, or two digits where they are small."""
+    if value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if abs(value) >= 0.01 else f"{value:.2g}"
+
+
+@cache
+def _environment() -> Any:
+    """Jinja with everything escaped, and an error for a name that does not exist."""
+    from jinja2 import DictLoader, Environment, StrictUndefined
+
+    folder = files("reports").joinpath("templates")
+    sources = {item.name: item.read_text(encoding="utf-8") for item in folder.iterdir() if item.name.endswith(".j2")}
+    environment = Environment(loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "said": markup, "plain": plain, "percent": percent, "amount": amount, "decimal": decimal,
+        "sentence": lambda value: markup(value, SENTENCE),
+    }  # fmt: skip
+    return environment
