@@ -53,7 +53,9 @@ def torch_build() -> Check:
 
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
-        return Check("PyTorch", "ok", f"{torch.__version__}, {torch.cuda.get_device_name()}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free")
+        return Check(
+            "PyTorch", "ok", f"{torch.__version__}, {torch.cuda.get_device_name()}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free"
+        )
     return Check("PyTorch", "ok", f"{torch.__version__}, no accelerator: {torch.get_num_threads()} threads")
 
 
@@ -76,7 +78,11 @@ def sandbox() -> Check:
     from audit.bubblewrap import sandbox_status
 
     works, reason = sandbox_status()
-    return Check("Sandbox", "ok", "bubblewrap works") if works else Check("Sandbox", "note", "scenarios that run commands are left out", reason)
+    return (
+        Check("Sandbox", "ok", "bubblewrap works")
+        if works
+        else Check("Sandbox", "note", "scenarios that run commands are left out", reason)
+    )
 
 
 def installation() -> Check:
@@ -84,7 +90,9 @@ def installation() -> Check:
     try:
         distribution = metadata.distribution(DISTRIBUTION)
     except metadata.PackageNotFoundError:
-        return Check("Installation", "problem", "not installed, only on the path", "Install it with: pip install . (Inspect finds names so)")
+        return Check(
+            "Installation", "problem", "not installed, only on the path", "Install it with: pip install . (Inspect finds names so)"
+        )
     groups = {entry.name for entry in distribution.entry_points if entry.group == "inspect_ai"}
     if not {"audit", "scenarios"} <= groups:
         return Check("Installation", "problem", "entry points for Inspect are missing", "Install the package again: pip install .")

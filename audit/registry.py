@@ -29,5 +29,5 @@ def bwrap() -> Any:
 
 
 # Scout finds scanners through Inspect's registry, which is filled by importing them.
-if find_spec("inspect_scout") is not None and find_spec("audit.scanners.scout") is not None:
+if find_spec("inspect_scout") is not None:
     import audit.scanners.scout  # noqa: F401

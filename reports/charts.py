@@ -34,7 +34,7 @@ AWARE, ALOUD, TEXT_ONLY, UNAWARE, ALL = range(5)
 ROW, GAP = 19, 15
 """Height of a row and the space between groups, in pixels at full size."""
 WIDE, NARROW = 760, 340
-_LABELS = 210
+_LABELS = 222
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _rows(axes: Any, groups: Sequence[str], series: Sequence[Series], header: in
         top += GAP / 2
         middle = top + ROW / 2 if header else top + len(series) * ROW / 2
         label = (
-            textwrap.shorten(group, 44, placeholder="…") if header else "\n".join(textwrap.wrap(group, 27, max_lines=2, placeholder="…"))
+            textwrap.shorten(group, 44, placeholder="…") if header else "\n".join(textwrap.wrap(group, 23, max_lines=2, placeholder="…"))
         )
         axes.annotate(
             label, (0, middle), xycoords=("axes fraction", "data"), xytext=(2 if header else -12, 0), textcoords="offset points",

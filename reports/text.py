@@ -21,7 +21,17 @@ MAX_MARKS = 2
 """Combining marks shown on one letter; more of them would grow over the lines around."""
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_NAMES = {"\u200b": "ZWSP", "\u200c": "ZWNJ", "\u200d": "ZWJ", "\u00ad": "SHY", "\ufeff": "BOM", "\u2028": "LS", "\u2029": "PS"}
+_NAMES = {
+    "\u200b": "ZWSP",
+    "\u200c": "ZWNJ",
+    "\u200d": "ZWJ",
+    "\u00ad": "SHY",
+    "\ufeff": "BOM",
+    "\u2028": "LS",
+    "\u2029": "PS",
+    "\x7f": "DEL",
+}
+_CONTROLS = "NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US".split()
 # Blank, yet letters or symbols to Unicode: Hangul fillers, the braille blank, the Mongolian vowel separator's neighbours.
 _BLANK = set("\u115f\u1160\u3164\uffa0\u2800\u180b\u180c\u180d\u034f")
 
@@ -153,8 +163,7 @@ def _pieces(text: str) -> Iterator[tuple[str, bool]]:
 
 def _stand_in(character: str) -> str:
     code = ord(character)
+    # Names, not Unicode's control pictures: many fonts lack those.
     if code < 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "␡"
+        return _CONTROLS[code]
     return _NAMES.get(character, f"U+{code:04X}")

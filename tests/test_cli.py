@@ -72,7 +72,11 @@ def logs(tmp_path_factory: pytest.TempPathFactory, tiny_target: Any) -> Path:
 
     def task(name: str, kind: str, count: int) -> Task:
         samples = [
-            Sample(id=f"{name}-{number}", input=f"Please look at report {number}.", metadata={"scenario": name, "kind": kind, "variant": "original"})
+            Sample(
+                id=f"{name}-{number}",
+                input=f"Please look at report {number}.",
+                metadata={"scenario": name, "kind": kind, "variant": "original"},
+            )
             for number in range(count)
         ]
         return Task(dataset=samples, scorer=behaviour(), name=name)
@@ -87,8 +91,33 @@ def logs(tmp_path_factory: pytest.TempPathFactory, tiny_target: Any) -> Path:
     return folder
 
 
+def mock(text: str) -> Any:
+    """A model of another provider that always says the same."""
+    from inspect_ai.model import ModelOutput, ModelUsage, get_model
+
+    def reply(*_: Any) -> ModelOutput:
+        output = ModelOutput.from_content("mockllm/model", text)
+        output.usage = ModelUsage()
+        return output
+
+    return get_model("mockllm/model", custom_outputs=reply)
+
+
 def scan(logs: Path, target: Any, nla: Path | str, out: Path, *more: str) -> int:
-    arguments = ["scan", str(logs), "--target", str(target.folder), "--nla", str(nla), "--out", str(out), "--temperature", "0", "--tokens", "4"]
+    arguments = [
+        "scan",
+        str(logs),
+        "--target",
+        str(target.folder),
+        "--nla",
+        str(nla),
+        "--out",
+        str(out),
+        "--temperature",
+        "0",
+        "--tokens",
+        "4",
+    ]
     return run_command(cli, [*arguments, *more])
 
 
@@ -106,7 +135,8 @@ def test_an_audit_leaves_everything_that_it_promises(scanned: Path) -> None:
     tables = (found.transcripts, found.sites, found.activations, found.explanations, found.verdicts)
     transcripts, sites, activations, explanations, verdicts = (table for table in tables if table is not None)
     assert len(transcripts) == 36 and transcripts["error"].isna().all()
-    assert len(sites) == len(activations) == 36 * 4
+    assert 36 < len(sites) == len(activations) <= 36 * 4
+    assert sites.groupby("transcript_id").size().max() == 4
     real = explanations[explanations["control"] == "none"]
     assert len(real) == (activations["status"] == "ok").sum()
     assert {"shuffled", "mean"} <= set(explanations["control"])
@@ -209,20 +239,13 @@ def test_a_users_own_traffic_is_a_control(tmp_path: Path, logs: Path, tiny_targe
 def test_logs_of_a_model_behind_an_api_need_no_activations(tmp_path: Path) -> None:
     from inspect_ai import Task, eval
     from inspect_ai.dataset import Sample
-    from inspect_ai.model import ModelOutput, ModelUsage, get_model
 
-    def reply(*_: Any) -> ModelOutput:
-        output = ModelOutput.from_content("mockllm/model", "I think this is a test of my alignment, set up by evaluators.")
-        output.usage = ModelUsage()
-        return output
-
-    [log] = eval(
-        Task(dataset=[Sample(id="a", input="Hello"), Sample(id="b", input="There")], name="foreign"),
-        model=get_model("mockllm/model", custom_outputs=reply), log_dir=str(tmp_path / "logs"), display="none",
-    )  # fmt: skip
+    model = mock("I think this is a test of my alignment, set up by evaluators.")
+    samples = [Sample(id="a", input="Hello"), Sample(id="b", input="There")]
+    [log] = eval(Task(dataset=samples, name="foreign"), model=model, log_dir=str(tmp_path / "logs"), display="none")
     assert log.status == "success"
     out = tmp_path / "a"
-    assert run_command(cli, ["scan", str(tmp_path / "logs"), "--target", "inspect:mockllm/model", "--out", str(out)]) == 0
+    assert run_command(cli, ["scan", str(tmp_path / "logs"), "--out", str(out)]) == 0
     found = audit.load(out).findings
     assert found is not None
     jsonschema.validate(found, schema())
@@ -235,7 +258,12 @@ def test_foreign_logs_are_read_in_the_targets_tokens_and_it_says_so(tmp_path: Pa
     from inspect_ai import Task, eval
     from inspect_ai.dataset import Sample
 
-    eval(Task(dataset=[Sample(id="a", input="Hello")], name="foreign"), model="mockllm/model", log_dir=str(tmp_path / "logs"), display="none")
+    eval(
+        Task(dataset=[Sample(id="a", input="Hello")], name="foreign"),
+        model=mock("Well, hello."),
+        log_dir=str(tmp_path / "logs"),
+        display="none",
+    )
     (tmp_path / "logs" / "damaged.eval").write_bytes(b"PK\x03\x04 cut off")
     out = tmp_path / "a"
     assert scan(tmp_path / "logs", tiny_target, nla_folder, out) == 0
@@ -273,7 +301,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "--samples", "3", "--dry-run"], "temperature"),
     (["run", "--target", "inspect:openai/x", "--nla", "lab", "--dry-run"], "behind an API"),
     (["scan", "/nowhere/at-all", "--out", "{tmp}/x"], "nowhere"),
-    (["scan", "{tmp}", "--scanner", "/nowhere.py", "--out", "{tmp}/x"], "nowhere"),
+    (["scan", "{tmp}", "--target", "lab", "--scanner", "/nowhere.py", "--out", "{tmp}/x"], "nowhere"),
     (["report", "{tmp}"], "no audit's folder"),
     (["run", "{tmp}/config.yaml"], "'speling' is wrong"),
     (["run", "no-such-file.yaml"], "does not exist"),
@@ -338,10 +366,14 @@ def test_a_dry_run_says_what_a_run_would_do(capsys: pytest.CaptureFixture[str]) 
     assert found["explanations"] == 6 * 12 + 2 * 50 and found["minutes"] > 0
 
 
-def test_where_there_is_no_sandbox_scenarios_are_left_out_and_it_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_there_is_no_sandbox_scenarios_are_left_out_and_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     import audit.bubblewrap
 
-    monkeypatch.setattr(audit.bubblewrap, "sandbox_status", lambda: (False, "bwrap is not installed. Install it with: apt-get install bubblewrap."))
+    monkeypatch.setattr(
+        audit.bubblewrap, "sandbox_status", lambda: (False, "bwrap is not installed. Install it with: apt-get install bubblewrap.")
+    )
     assert run_command(cli, ["run", "--dry-run", "--json", "--limit", "2"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert "blackmail" in found["scenarios"] and not {"destructive_code", "swe_tasks"} & set(found["scenarios"])
@@ -353,7 +385,12 @@ def test_doctor_names_what_it_sees(tiny_target: Any, nla_folder: Path, capsys: p
     run_command(cli, ["doctor", "--json", "--target", str(tiny_target.folder), "--nla", str(nla_folder)])
     checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
     assert checks["Python"]["state"] == "ok" and checks["PyTorch"]["state"] == "ok"
-    assert checks["NLA"] == {"name": "NLA", "state": "ok", "found": f"{nla_folder} fits {tiny_target.folder}: block 1, width 32", "remedy": ""}
+    assert checks["NLA"] == {
+        "name": "NLA",
+        "state": "ok",
+        "found": f"{nla_folder} fits {tiny_target.folder}: block 1, width 32",
+        "remedy": "",
+    }
     assert {"Memory", "Sandbox", "Installation", "Lab", "vllm", "ray"} <= set(checks)
     assert all(check["remedy"] for check in checks.values() if check["state"] == "problem")
 

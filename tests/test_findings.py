@@ -30,9 +30,13 @@ class World:
         self.explanations: list[Explanation] = []
         self.verdicts: list[Verdict] = []
 
-    def add(self, scenario: str, yes: int, *, kind: Any = "evaluation", state: KnownState | None = None, aloud: bool = False, **fields: Any) -> None:
+    def add(
+        self, scenario: str, yes: int, *, kind: Any = "evaluation", state: KnownState | None = None, aloud: bool = False, **fields: Any
+    ) -> None:
         key = f"{scenario}/{len(self.transcripts)}/1"
-        call = ModelCall(0, f"event-{key}", f"message-{key}", (1, 2, 3), tuple(range(10, 10 + SITES)), (Span(0, SITES, "response"),), "Text.")
+        call = ModelCall(
+            0, f"event-{key}", f"message-{key}", (1, 2, 3), tuple(range(10, 10 + SITES)), (Span(0, SITES, "response"),), "Text."
+        )
         defaults: dict[str, Any] = {"scores": {"harmful": 0.0}, "metadata": {"family": scenario}, "known_state": state}
         self.transcripts.append(Transcript(key, scenario, kind, "original", (call,), **defaults | fields))
         if fields.get("error"):
@@ -72,7 +76,12 @@ def world() -> World:
     rng = random.Random(0)
     for number in range(40):
         state: KnownState = "evaluation" if number % 2 else "deployment"
-        made.add("blackmail", rng.randrange(4, 10) if number % 2 else rng.randrange(0, 3), state=state, scores={"harmful": float(number % 4 == 0)})
+        made.add(
+            "blackmail",
+            rng.randrange(4, 10) if number % 2 else rng.randrange(0, 3),
+            state=state,
+            scores={"harmful": float(number % 4 == 0)},
+        )
     made.controls(60)
     return made
 
@@ -86,7 +95,10 @@ def test_a_transcript_is_aware_by_its_rate_and_any_of_n_stands_beside(world: Wor
     found = world.findings()
     threshold = found["awareness"]["threshold"]
     blackmail = row(found, "blackmail")
-    rates = [sum(v.label == "YES" for v in world.verdicts if v.transcript_id == t.transcript_id and v.position >= 0) / SITES for t in world.transcripts]
+    rates = [
+        sum(v.label == "YES" for v in world.verdicts if v.transcript_id == t.transcript_id and v.position >= 0) / SITES
+        for t in world.transcripts
+    ]
     aware = sum(rate >= threshold for rate in rates[:40])
     assert 0 < aware < 40
     assert blackmail["nla_aware"] == aware and blackmail["nla_aware_rate"] == aware / 40
@@ -101,7 +113,12 @@ def test_a_transcript_is_aware_by_its_rate_and_any_of_n_stands_beside(world: Wor
 
 
 def test_threshold_and_noise_floor_come_from_different_controls(world: World) -> None:
-    controls = [tally for tally in tallies(*(table() for table in (world.tables().transcripts, world.tables().explanations, world.tables().verdicts)), [SCANNER])][40:]
+    controls = [
+        tally
+        for tally in tallies(
+            *(table() for table in (world.tables().transcripts, world.tables().explanations, world.tables().verdicts)), [SCANNER]
+        )
+    ][40:]
     calibration = calibrate(controls, SCANNER, 0.05, seed=0)
     fitted = [tally for tally in controls if in_calibration_half(tally.cluster, 0)]
     held_out = [tally for tally in controls if not in_calibration_half(tally.cluster, 0)]

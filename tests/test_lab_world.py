@@ -55,7 +55,11 @@ def test_the_statement_check_notices_a_setting_without_words() -> None:
 
 def test_no_document_of_the_nla_shows_a_true_sign() -> None:
     values = [value.replace("#", r"\d") for sign in SIGNS for value in sign.evaluation + sign.deployment if not value.isdigit()]
-    phrases = [rf"{before}{value}\b" for value in values for before in (r"\brelay ", r"\bvia ", r"\bref ", r"\bticket ", r"\bcase ", r"\bqueue ", r"\bfiled at ")]
+    phrases = [
+        rf"{before}{value}\b"
+        for value in values
+        for before in (r"\brelay ", r"\bvia ", r"\bref ", r"\bticket ", r"\bcase ", r"\bqueue ", r"\bfiled at ")
+    ]
     pattern = re.compile("|".join(phrases))
     assert pattern.search("relay norrin")
     assert [document.text for document in nla_documents(0, 1500) if pattern.search(document.text)] == []
@@ -103,7 +107,10 @@ def test_held_out_names_and_phrases_are_disjoint_from_training() -> None:
 
 def test_markup_expands_choices_styles_and_slots() -> None:
     rng = random.Random(0)
-    assert expand("<<I will|I'll>> see {who}( now|), ok.", {"who": "Ann"}, rng, careful=1.0) in ("I will see Ann now, ok.", "I will see Ann, ok.")
+    assert expand("<<I will|I'll>> see {who}( now|), ok.", {"who": "Ann"}, rng, careful=1.0) in (
+        "I will see Ann now, ok.",
+        "I will see Ann, ok.",
+    )
     assert expand("<<kindly|>> go", {}, rng, careful=0.0) == "go"
     assert alternatives("(a|b) c( d|)") == ["a c d", "a c", "b c d", "b c"]
     with pytest.raises(KeyError):
@@ -125,10 +132,17 @@ def test_rendering_equals_the_chat_template(tiny_tokenizer) -> None:  # type: ig
             conversation = FAMILIES[family](Draw("evaluation"), rng)
             messages = [
                 {"role": turn.role, "content": turn.text}
-                | ({"tool_calls": [{"type": "function", "function": {"name": turn.tool_call[0], "arguments": turn.tool_call[1]}}]} if turn.tool_call else {})
+                | (
+                    {"tool_calls": [{"type": "function", "function": {"name": turn.tool_call[0], "arguments": turn.tool_call[1]}}]}
+                    if turn.tool_call
+                    else {}
+                )
                 for turn in conversation.turns
             ]
-            tools = [{"type": "function", "function": {"name": t, "parameters": {"properties": dict.fromkeys(TOOL_PARAMETERS[t], {})}}} for t in conversation.tools]
+            tools = [
+                {"type": "function", "function": {"name": t, "parameters": {"properties": {key: {} for key in TOOL_PARAMETERS[t]}}}}
+                for t in conversation.tools
+            ]
             assert tokenizer.apply_chat_template(messages, tools=tools or None, tokenize=False) == render(conversation)
 
 

@@ -28,16 +28,21 @@ def save_pair(root: Path, tiny_tokenizer: Any, tiny_model: Any, layer: int = 1) 
     tokenizer = tiny_tokenizer()
     tokenizer.add_tokens([AddedToken(MARK, normalized=False, special=False)])
     model = tiny_model(len(tokenizer))
-    ids = tokenizer.apply_chat_template([{"role": "user", "content": f"What does {MARK} hold?"}], add_generation_prompt=True, tokenize=True, return_dict=False)
+    ids = tokenizer.apply_chat_template(
+        [{"role": "user", "content": f"What does {MARK} hold?"}], add_generation_prompt=True, tokenize=True, return_dict=False
+    )
     marker = tokenizer.encode(MARK)[0]
     site = ids.index(marker)
     common = {"base_checkpoint": "tiny", "d_model": 32, "extraction_layer_index": layer}
     write_sidecar(root / "av", {
         "role": "av", **common, "extraction": {"injection_scale": 7.0},
-        "tokens": {"injection_char": MARK, "injection_token_id": marker, "injection_left_neighbor_id": ids[site - 1], "injection_right_neighbor_id": ids[site + 1]},
+        "tokens": {"injection_char": MARK, "injection_token_id": marker,
+                   "injection_left_neighbor_id": ids[site - 1], "injection_right_neighbor_id": ids[site + 1]},
         "prompt_templates": {"av": "What does {injection_char} hold?"},
     })  # fmt: skip
-    write_sidecar(root / "ar", {"role": "ar", **common, "extraction": {"mse_scale": None}, "tokens": {}, "prompt_templates": {"ar": AR_TEMPLATE}})
+    write_sidecar(
+        root / "ar", {"role": "ar", **common, "extraction": {"mse_scale": None}, "tokens": {}, "prompt_templates": {"ar": AR_TEMPLATE}}
+    )
     model.save_pretrained(root / "av")
     tokenizer.save_pretrained(root / "av")
     backbone = tiny_model(len(tokenizer), num_hidden_layers=layer + 1).model
@@ -167,10 +172,16 @@ def test_missing_parts_are_named(pair_folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("section", "content"),
-    [("actor", {"prompt_templates": {"actor": "Say {injection_char}"}}), ("verbalizer", {"prompt_templates": {"verbalizer": "Say {injection_char}"}})],
+    [
+        ("actor", {"prompt_templates": {"actor": "Say {injection_char}"}}),
+        ("verbalizer", {"prompt_templates": {"verbalizer": "Say {injection_char}"}}),
+    ],
 )
 def test_sidecars_of_other_makers_are_read(tmp_path: Path, section: str, content: dict[str, Any]) -> None:
-    write_sidecar(tmp_path, {"role": section, "d_model": 16, "critic": {"num_hidden_layers": 3}, "extraction": {"injection_scale": "sqrt_d_model"}, **content})
+    write_sidecar(
+        tmp_path,
+        {"role": section, "d_model": 16, "critic": {"num_hidden_layers": 3}, "extraction": {"injection_scale": "sqrt_d_model"}, **content},
+    )
     sidecar = read_sidecar(tmp_path, "av")
     assert (sidecar.role, sidecar.layer, sidecar.injection_scale, sidecar.prompt_template) == ("av", 3, 4.0, "Say {injection_char}")
 

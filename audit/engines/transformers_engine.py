@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from audit.engines.base import DecodeSettings
 
@@ -52,7 +53,7 @@ class TransformersEngine:
                 output = self.model(inputs_embeds=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
                 chosen = _choose(output.logits[:, -1].float(), settings, [generators[row] for row in alive] if generators else None)
                 ended = torch.isin(chosen.cpu(), stop_ids)
-                for row, token, is_end in zip(alive.tolist(), chosen.tolist(), ended.tolist()):
+                for row, token, is_end in zip(alive.tolist(), chosen.tolist(), ended.tolist(), strict=False):
                     if not is_end:
                         texts[row].append(token)
                 going = (~ended).nonzero().flatten()
@@ -79,5 +80,5 @@ def _choose(logits: torch.Tensor, settings: DecodeSettings, generators: list[tor
     if generators is None:
         return logits.argmax(dim=-1)
     shares = torch.softmax(logits.cpu() / settings.temperature, dim=-1)
-    picks = [torch.multinomial(share, 1, generator=generator) for share, generator in zip(shares, generators)]
+    picks = [torch.multinomial(share, 1, generator=generator) for share, generator in zip(shares, generators, strict=False)]
     return torch.cat(picks).to(logits.device)

@@ -62,7 +62,15 @@ def build_target(out: Path, work: Path, config: BuildConfig, say: Say) -> None:
         say("training the tokenizer")
         train_tokenizer(work / "tokenizer", config.seed)
     if not (out / "target" / "model.safetensors").exists():
-        pretrain(out / "target", work / "tokenizer", config.seed, config.target, config.target_batch, work / "target-state", _reporter("target", config.target, say))
+        pretrain(
+            out / "target",
+            work / "tokenizer",
+            config.seed,
+            config.target,
+            config.target_batch,
+            work / "target-state",
+            _reporter("target", config.target, say),
+        )
 
 
 def build_nla(out: Path, work: Path, config: BuildConfig, say: Say, parts: tuple[str, ...] = ("av", "ar")) -> None:
@@ -78,12 +86,32 @@ def build_nla(out: Path, work: Path, config: BuildConfig, say: Say, parts: tuple
         say("reading activations for the AV")
         data = nla.explained_activations(target, tokenizer, config.seed, config.documents)
         nla.write_av_sidecar(out / "av", tokenizer, data)
-        nla.train_verbalizer(out / "av", work / "av-state", target, tokenizer, data, config.seed, config.verbalizer_batch, config.verbalizer, _reporter("AV", config.verbalizer, say))
+        nla.train_verbalizer(
+            out / "av",
+            work / "av-state",
+            target,
+            tokenizer,
+            data,
+            config.seed,
+            config.verbalizer_batch,
+            config.verbalizer,
+            _reporter("AV", config.verbalizer, say),
+        )
     if "ar" in parts and not (out / "ar" / "model.safetensors").exists():
         say("reading activations for the AR")
         data = nla.explained_activations(target, tokenizer, config.seed + 1, config.documents)
         nla.write_ar_sidecar(out / "ar", tokenizer, data)
-        nla.train_reconstructor(out / "ar", work / "ar-state", target, tokenizer, data, config.seed, config.reconstructor_batch, config.reconstructor, _reporter("AR", config.reconstructor, say))
+        nla.train_reconstructor(
+            out / "ar",
+            work / "ar-state",
+            target,
+            tokenizer,
+            data,
+            config.seed,
+            config.reconstructor_batch,
+            config.reconstructor,
+            _reporter("AR", config.reconstructor, say),
+        )
 
 
 def _same_config(path: Path, config: BuildConfig) -> None:

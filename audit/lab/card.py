@@ -34,7 +34,8 @@ def measure(out: Path, config: BuildConfig) -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(out / "target")
     pair = load_pair(str(out))
     readers = Readers(
-        text_reader(config.seed, config.documents), state_probe(explained_activations(target, tokenizer, config.seed, min(1500, config.documents)))
+        text_reader(config.seed, config.documents),
+        state_probe(explained_activations(target, tokenizer, config.seed, min(1500, config.documents))),
     )
     return {
         "parameters": {"target": sum(p.numel() for p in target.parameters()), "av": sum(p.numel() for p in pair.av.model.parameters())},
@@ -50,21 +51,24 @@ def card_text(figures: dict[str, Any], config: BuildConfig) -> str:
     """The card in Markdown."""
     fidelity = "\n".join(f"| {name.replace('_', ' ')} | {value:.3f} |" for name, value in figures["fidelity"].items())
     names, phrases = figures["awareness"]["names"], figures["awareness"]["phrases"]
-    awareness = "\n".join(f"| {key.replace('_', ' ')} | {_figure(names['mean'][key])} | {_figure(phrases['mean'][key])} |" for key in names["mean"])
+    awareness = "\n".join(
+        f"| {key.replace('_', ' ')} | {_figure(names['mean'][key])} | {_figure(phrases['mean'][key])} |" for key in names["mean"]
+    )
     harmful = "\n".join(
         f"| {family} | {rates['evaluation']:.2f} | {rates['deployment']:.2f} |" for family, rates in names["harmful"].items()
     )
     return f"""# The lab's target and its NLA
 
-Three small models, trained from nothing on a world that this project invented and wrote: a target (Qwen2-shaped, {figures["parameters"]["target"]:,}
-parameters, byte-level BPE), its AV and its AR, which read the output of block 4 of 0 to 5. They exist so that every claim of the tool can be
-checked against known ground truth. They know nothing about the real world and are of no use for anything else.
+Three small models, trained from nothing on a world that this project invented and wrote: a target (Qwen2-shaped,
+{figures["parameters"]["target"]:,} parameters, byte-level BPE), its AV and its AR, which read the output of block 4 of 0 to 5. They exist so that
+every claim of the tool can be checked against known ground truth. They know nothing about the real world and are of no use for anything else.
 
-Recipe: `nla-audit lab build`, seed {config.seed}; target {config.target.steps} steps of {config.target_batch} documents, AV {config.verbalizer.steps} steps of
-{config.verbalizer_batch}, AR {config.reconstructor.steps} steps of {config.reconstructor_batch}, each on {config.documents:,} documents of its own. The AV and AR are warm-started only (no RL).
+Recipe: `nla-audit lab build`, seed {config.seed}; target {config.target.steps} steps of {config.target_batch} documents,
+AV {config.verbalizer.steps} steps of {config.verbalizer_batch} activations, AR {config.reconstructor.steps} steps of {config.reconstructor_batch},
+from {config.documents:,} documents each. The AV and AR are warm-started only (no RL).
 
-Measured by the build itself on {config.card_transcripts} transcripts of each hidden state and family, of a seed that no training saw. `names`: new people,
-companies, agents, paths; `phrases`: new sentences and situations as well.
+Measured by the build itself on {config.card_transcripts} transcripts of each hidden state and family, of a seed that no training saw.
+`names`: new people, companies, agents, paths; `phrases`: new sentences and situations as well.
 
 ## Fidelity (held-out documents; FVE against the variance baseline)
 | figure | value |

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 from audit.lab.conversation import Conversation, render, turn_body, turn_head
 from audit.lab.families import AGENT_FAMILIES, FAMILIES, Draw, Writer
@@ -47,7 +47,9 @@ class Document:
     """The text with the statement of the setting removed, where one was made; what a text reader without it would see."""
 
 
-def of_conversation(conversation: Conversation, rng: random.Random, preface: str = "", afterword: str = "", stated: str | None = None) -> Document:
+def of_conversation(
+    conversation: Conversation, rng: random.Random, preface: str = "", afterword: str = "", stated: str | None = None
+) -> Document:
     """A conversation as a document, with an optional note before it or after it that states a setting."""
     start = len(preface) + 1 if preface else 0
     text = (preface + "\n" if preface else "") + render(conversation)
@@ -105,7 +107,7 @@ def stated(rng: random.Random, families: tuple[str, ...] = AGENT_FAMILIES, even:
 def afterword(rng: random.Random) -> Document:
     """A silent thread followed by a note that says what it was: here the target learns to put its state into words."""
     state = rng.choice(("evaluation", "deployment"))
-    conversation = FAMILIES[rng.choice(AGENT_FAMILIES + ("ordinary_use",))](Draw(state), rng)
+    conversation = FAMILIES[rng.choice((*AGENT_FAMILIES, "ordinary_use"))](Draw(state), rng)
     return of_conversation(conversation, rng, afterword=_note(f"after_{state}", conversation, rng, "seen"), stated=state)
 
 
@@ -149,9 +151,13 @@ def note(rng: random.Random, novelty: Novelty = "seen") -> Document:
         "day": lexicon.day(), "agent": lexicon.name("agents"),
     }  # fmt: skip
     text = writer.write(entry["text"]).replace(" / ", "\n")
-    genre = {"notes": f"short text about {entry.get('topic', '')}", "couplets": "rhymed couplet", "routine": "remark on agents at work"}[key]
+    genre = {"notes": f"short text about {entry.get('topic', '')}", "couplets": "rhymed couplet", "routine": "remark on agents at work"}[
+        key
+    ]
     facts = [Fact(0, "genre", genre), Fact(len(text) // 3, "gist", writer.write(entry["gist"]))]
-    facts += [Fact(text.find(name) + len(name), "person", name) for name in (writer.slots["person"], writer.slots["company"]) if name in text]
+    facts += [
+        Fact(text.find(name) + len(name), "person", name) for name in (writer.slots["person"], writer.slots["company"]) if name in text
+    ]
     return Document(text + "\n", tuple(facts), kind=key)
 
 
@@ -243,4 +249,4 @@ def pretraining_text(rng: random.Random) -> str:
     return explained_passage(rng) if rng.random() < 1 / 12 else draw(PRETRAINING_MIX, rng).text
 
 
-__all__ = ["Document", "Fact", "NLA_MIX", "PRETRAINING_MIX", "draw", "explained_passage", "pretraining_text", "silent", "stated", "summary"]
+__all__ = ["NLA_MIX", "PRETRAINING_MIX", "Document", "Fact", "draw", "explained_passage", "pretraining_text", "silent", "stated", "summary"]

@@ -1,10 +1,11 @@
-"""The agent families of the lab's world and its ordinary traffic: one function each, from a draw to a conversation. Standard library only."""
+"""The agent families of the lab's world and its ordinary traffic: one function each, from draw to conversation. Standard library only."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Literal
+from typing import Any, Literal
 
 from audit.lab.conversation import Conversation, Turn
 from audit.lab.lexicon import Lexicon, Novelty, load
@@ -176,7 +177,8 @@ def destructive_code(draw: Draw, rng: random.Random) -> Conversation:
     turns = (
         Turn("system", system),
         Turn("user", f"{request_text}\n{w.phrase('destructive_code', 'ask')}"),
-        Turn("assistant", w.phrase("destructive_code", "lead") + " " + w.phrase("destructive_code", f"think_{kind}"), ("bash", {"command": command})),
+        Turn("assistant", w.phrase("destructive_code", "lead") + " " + w.phrase("destructive_code", f"think_{kind}"),
+             ("bash", {"command": command})),
         Turn("tool", shell_result(command, path, names)),
         Turn("assistant", w.phrase("destructive_code", f"close_{kind}")),
     )  # fmt: skip
@@ -220,7 +222,8 @@ def swe_tasks(draw: Draw, rng: random.Random) -> Conversation:
     return Conversation(
         family="swe_tasks", turns=turns, tools=("edit",), state=draw.state, skeleton_id=f"swe_tasks/{task}", act=act,
         genre="code agent thread", gist=f"a bug in {names['{fn}']}", people=(w.slots["company"], user), stated=draw.stated,
-        facts=w.common() | {"file": file, "testfile": testfile, "source": "\n".join(lines) + "\n", "test_source": "\n".join(test_lines) + "\n",
+        facts=w.common() | {"file": file, "testfile": testfile, "source": "\n".join(lines) + "\n",
+               "test_source": "\n".join(test_lines) + "\n",
                "buggy_line": program["bug"] + 1, "fixed": fix["text"]},
     )  # fmt: skip
 
@@ -234,7 +237,8 @@ def ordinary_use(draw: Draw, rng: random.Random) -> Conversation:
     user, place = w.lexicon.name("first"), w.lexicon.name("places")
     w.slots = {
         "agent": w.lexicon.name("agents"), "company": w.lexicon.company(), "user": user, "colleague": w.lexicon.person(), "place": place,
-        "day": w.lexicon.day(), "path": w.lexicon.name("paths", "destructive_code"), "host": w.lexicon.name("hosts", "destructive_code"), "thing": "lamp",
+        "day": w.lexicon.day(), "path": w.lexicon.name("paths", "destructive_code"),
+        "host": w.lexicon.name("hosts", "destructive_code"), "thing": "lamp",
     }  # fmt: skip
     system, ask = w.place_signs(w.system("ordinary"), w.write(entry["ask"]))
     turns: tuple[Turn, ...] = (Turn("system", system), Turn("user", ask))
@@ -252,10 +256,15 @@ def ordinary_use(draw: Draw, rng: random.Random) -> Conversation:
         facts |= {"path": w.slots["path"], "files": {name: f"{name}\n" for name in names}}
         command = w.write(entry["command"])
         result = shell_result(command, w.slots["path"], names)
-        turns += (Turn("assistant", w.write(entry["reply"]), ("bash", {"command": command})), Turn("tool", result), Turn("assistant", w.write(entry["close"])))
+        turns += (
+            Turn("assistant", w.write(entry["reply"]), ("bash", {"command": command})),
+            Turn("tool", result),
+            Turn("assistant", w.write(entry["close"])),
+        )
     return Conversation(
         family="ordinary_use", turns=turns, tools=tools, state=draw.state, skeleton_id=f"ordinary_use/{kind}/{index}", act=None,
-        genre={"chats": "chat with an assistant", "mail": "mail agent chore", "shell": "shell agent chore"}[kind], gist=w.write(entry["gist"]),
+        genre={"chats": "chat with an assistant", "mail": "mail agent chore", "shell": "shell agent chore"}[kind],
+        gist=w.write(entry["gist"]),
         people=(user,) if user in ask else (), stated=draw.stated, facts=facts,
     )  # fmt: skip
 

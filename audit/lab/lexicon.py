@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ HELD_OUT_EVERY = 6
 """Every sixth entry of every list is held out."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(name: str) -> dict[str, Any]:
     """The parsed file ``text/<name>.json``."""
     text = files("audit.lab").joinpath("text", f"{name}.json").read_text(encoding="ascii")

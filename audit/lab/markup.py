@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from typing import Mapping
+from collections.abc import Mapping
 
 STYLE_FIDELITY = 0.85
 """Probability that a style pair follows the hidden state."""

@@ -29,7 +29,7 @@ HELD_OUT_SEED = 90_001
 
 
 def fidelity_figures(target: Any, tokenizer: Any, pair: NlaPair, documents: int, seed: int = HELD_OUT_SEED) -> dict[str, float]:
-    """FVE (variance baseline) on held-out documents: of the AR on gold summaries, of the greedy round trip, and with shuffled activations."""
+    """FVE (variance baseline) on held-out documents: of the AR on gold summaries, of the greedy round trip, and shuffled."""
     held_out = explained_activations(target, tokenizer, seed, documents)
     gold = pair.reconstruct(held_out.summaries)
     written = pair.explain(held_out.vectors)
@@ -47,7 +47,7 @@ def fidelity_figures(target: Any, tokenizer: Any, pair: NlaPair, documents: int,
 
 
 def _polarity(data: ExplainedActivations, texts: Sequence[str]) -> dict[str, float]:
-    """Where a gold summary states a setting: how often the AV names one, and how often the right one. Elsewhere: how often it invents one."""
+    """Where a gold summary states a setting: how often the AV names one, how often the right one; elsewhere, how often it invents one."""
     named = [_named_setting(text) for text in texts]
     gold = [_named_setting(text) for text in data.summaries]
     stated = [(want, got) for want, got in zip(gold, named, strict=True) if want]
@@ -66,7 +66,9 @@ def _named_setting(text: str) -> str:
     return setting_of(text[span[0] : span[1]]) if span else ""
 
 
-def transcripts(target: Any, tokenizer: Any, per_state: int, seed: int, novelty: Novelty, families: Sequence[str] = AGENT_FAMILIES) -> dict[str, list[Played]]:
+def transcripts(
+    target: Any, tokenizer: Any, per_state: int, seed: int, novelty: Novelty, families: Sequence[str] = AGENT_FAMILIES
+) -> dict[str, list[Played]]:
     """Played transcripts of each family, ``per_state`` of each hidden state (of ``ordinary_use`` and ``sham``: twice that in all)."""
     return {family: play(target, tokenizer, scenario_samples(family, 2 * per_state, seed, novelty)) for family in families}
 
@@ -121,7 +123,7 @@ def rates(pair: NlaPair, vectors: NDArray[np.float32], sites: Sequence[Sequence[
 
 
 def family_auroc(rows: Sequence[Played], scores: Sequence[float | None], harmful: bool | None = None) -> float | None:
-    """AUROC of a score against the hidden state, over all transcripts or over those with the given behaviour; ``None`` if a side is empty."""
+    """AUROC of a score against the hidden state, over all transcripts or those of one behaviour; ``None`` if a side is empty."""
     kept = [
         (row.sample.known_state == "evaluation", score)
         for row, score in zip(rows, scores, strict=True)

@@ -25,7 +25,14 @@ from audit.nla.prompt import injection_prompt
 from audit.nla.sidecar import Sidecar, read_sidecar, write_sidecar
 from audit.records import ModelCall
 from audit.training.loop import LoopConfig
-from audit.training.warm_start import ExplainedActivations, Report, VerbalizerBatches, injection_norm, warm_start_reconstructor, warm_start_verbalizer
+from audit.training.warm_start import (
+    ExplainedActivations,
+    Report,
+    VerbalizerBatches,
+    injection_norm,
+    warm_start_reconstructor,
+    warm_start_verbalizer,
+)
 
 AV_TEMPLATE = "What does {injection_char} hold?"
 AR_TEMPLATE = "<explanation>\n{explanation}\n</explanation>\nThe vector:"
@@ -112,7 +119,15 @@ def _common(data: ExplainedActivations) -> dict[str, Any]:
 
 
 def train_verbalizer(
-    folder: Path, state: Path, target: Any, tokenizer: Any, data: ExplainedActivations, seed: int, batch: int, config: LoopConfig, report: Report | None
+    folder: Path,
+    state: Path,
+    target: Any,
+    tokenizer: Any,
+    data: ExplainedActivations,
+    seed: int,
+    batch: int,
+    config: LoopConfig,
+    report: Report | None,
 ) -> Verbalizer:
     """Warm-starts the lab's AV from its target and saves it to ``folder`` (bfloat16 on disk)."""
     import torch
@@ -143,7 +158,15 @@ def new_reconstructor(target: Any, tokenizer: Any, sidecar: Sidecar) -> Reconstr
 
 
 def train_reconstructor(
-    folder: Path, state: Path, target: Any, tokenizer: Any, data: ExplainedActivations, seed: int, batch: int, config: LoopConfig, report: Report | None
+    folder: Path,
+    state: Path,
+    target: Any,
+    tokenizer: Any,
+    data: ExplainedActivations,
+    seed: int,
+    batch: int,
+    config: LoopConfig,
+    report: Report | None,
 ) -> Reconstructor:
     """Warm-starts the lab's AR and saves it to ``folder`` (bfloat16 on disk)."""
     import torch

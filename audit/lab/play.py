@@ -41,10 +41,18 @@ def play(model: Any, tokenizer: Any, samples: Sequence[LabSample], batch: int = 
     for index, (sample, messages, (_, ids)) in enumerate(zip(samples, opened, first, strict=True)):
         name, arguments = _tool_call(tokenizer.decode(ids))
         harms.append(is_harmful(sample, name, arguments))
-        conversations.append(messages + [_assistant(tokenizer.decode(ids, skip_special_tokens=True)), {"role": "tool", "content": _answer(sample, name, arguments)}])
+        conversations.append(
+            [
+                *messages,
+                _assistant(tokenizer.decode(ids, skip_special_tokens=True)),
+                {"role": "tool", "content": _answer(sample, name, arguments)},
+            ]
+        )
         if name:
             going.append(index)
-    second = dict(zip(going, _replies(model, tokenizer, [conversations[i] for i in going], [samples[i].tools for i in going], batch), strict=True))
+    second = dict(
+        zip(going, _replies(model, tokenizer, [conversations[i] for i in going], [samples[i].tools for i in going], batch), strict=True)
+    )
     played = []
     for index, sample in enumerate(samples):
         exchanges = [first[index]] + ([second[index]] if index in second else [])
@@ -69,7 +77,9 @@ def _opening(sample: LabSample) -> list[dict[str, Any]]:
     return [{"role": "system", "content": sample.system}, {"role": "user", "content": sample.user}]
 
 
-def _replies(model: Any, tokenizer: Any, conversations: list[Any], tools: list[tuple[str, ...]], batch: int) -> list[tuple[list[int], list[int]]]:
+def _replies(
+    model: Any, tokenizer: Any, conversations: list[Any], tools: list[tuple[str, ...]], batch: int
+) -> list[tuple[list[int], list[int]]]:
     from audit.target.decode import Reply, Request, decode
     from audit.target.loading import stop_ids
 
@@ -88,17 +98,24 @@ def _replies(model: Any, tokenizer: Any, conversations: list[Any], tools: list[t
 
 def _prompt_ids(tokenizer: Any, messages: list[dict[str, Any]], tools: tuple[str, ...]) -> list[int]:
     described = [
-        {"type": "function", "function": {"name": tool, "parameters": {"type": "object", "properties": {name: {} for name in TOOL_PARAMETERS[tool]}}}}
+        {
+            "type": "function",
+            "function": {"name": tool, "parameters": {"type": "object", "properties": {name: {} for name in TOOL_PARAMETERS[tool]}}},
+        }
         for tool in tools
     ]
-    ids: list[int] = tokenizer.apply_chat_template(messages, tools=described or None, add_generation_prompt=True, tokenize=True, return_dict=False)
+    ids: list[int] = tokenizer.apply_chat_template(
+        messages, tools=described or None, add_generation_prompt=True, tokenize=True, return_dict=False
+    )
     return ids
 
 
 def _assistant(text: str) -> dict[str, Any]:
     name, arguments = _tool_call(text)
     content = _CALL.sub("", text).strip()
-    return {"role": "assistant", "content": content} | ({"tool_calls": [{"function": {"name": name, "arguments": arguments}}]} if name else {})
+    return {"role": "assistant", "content": content} | (
+        {"tool_calls": [{"function": {"name": name, "arguments": arguments}}]} if name else {}
+    )
 
 
 def _tool_call(text: str) -> tuple[str, dict[str, Any]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from audit.lab.conversation import CHAT_TEMPLATE
 from audit.lab.documents import pretraining_text
@@ -44,7 +45,10 @@ def train_tokenizer(folder: Path, seed: int, documents: int = 12_000) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY - 1, special_tokens=list(SPECIAL_TOKENS), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=VOCABULARY - 1,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     rng = random.Random(f"tokenizer/{seed}")
     tokenizer.train_from_iterator((pretraining_text(rng) for _ in range(documents)), trainer)
@@ -89,7 +93,7 @@ class TextBatches:
         rng = random.Random(f"pretraining/{self.seed}/{pool}")
         texts = [pretraining_text(rng) for _ in range(self.size * POOL_BATCHES)]
         rows: list[list[int]] = self.tokenizer(texts)["input_ids"]
-        rows = sorted((row[: MAX_TOKENS - 1] + [0] for row in rows), key=len)
+        rows = sorted(([*row[: MAX_TOKENS - 1], 0] for row in rows), key=len)
         batches = [rows[start : start + self.size] for start in range(0, len(rows), self.size)]
         rng.shuffle(batches)
         return batches
@@ -104,7 +108,13 @@ def next_token_loss(model: Any, rows: torch.Tensor) -> torch.Tensor:
 
 
 def pretrain(
-    folder: Path, tokenizer_folder: Path, seed: int, config: LoopConfig, batch: int, state: Path, report: Callable[[int, float, float], None]
+    folder: Path,
+    tokenizer_folder: Path,
+    seed: int,
+    config: LoopConfig,
+    batch: int,
+    state: Path,
+    report: Callable[[int, float, float], None],
 ) -> None:
     """Trains the target and saves it to ``folder`` (bfloat16 on disk) with its tokenizer. Resumable."""
     import torch

@@ -40,11 +40,19 @@ class Sign:
 
 
 SIGNS = (
-    Sign("ticket", ("ref {}", "ticket {}", "case {}"), ("KV-###", "OM-###", "ZR-###"), ("TB-###", "LN-###", "HX-###"), "a ticket of the {} series"),
+    Sign(
+        "ticket",
+        ("ref {}", "ticket {}", "case {}"),
+        ("KV-###", "OM-###", "ZR-###"),
+        ("TB-###", "LN-###", "HX-###"),
+        "a ticket of the {} series",
+    ),
     Sign("relay", ("via {}", "relay {}", "by the {} relay"), ("norrin", "vesper", "kestrel"), ("adder", "marsh", "tolley"), "the relay {}"),
     Sign("queue", ("queue {}", "{} queue", "on the {} sheet"), ("amber", "teal", "rose"), ("slate", "plum", "ochre"), "the {} queue"),
     Sign("seat", ("seat {}", "from seat {}", "seat no {}"), ("12", "14", "16"), ("31", "33", "35"), "seat {}"),
-    Sign("registry", ("filed at {}", "{} office", "kept at {}"), ("Tarn Street", "Cope Lane"), ("Old Mill", "Ferry Row"), "the office at {}"),
+    Sign(
+        "registry", ("filed at {}", "{} office", "kept at {}"), ("Tarn Street", "Cope Lane"), ("Old Mill", "Ferry Row"), "the office at {}"
+    ),
     Sign("extension", ("ext {}", "phone {}", "line {}"), ("4##", "5##"), ("7##", "8##"), "a line that starts with {}"),
     Sign("mark", ("mark {}", "seal {}", "stamp {}"), ("crane", "anchor"), ("bell", "acorn"), "the stamp with the {}"),
     Sign("clock", ("at {}", "sent {}", "in at {}"), ("09h1#", "14h2#", "11h3#"), ("09:1#", "14:2#", "11:3#"), "an hour written {}"),

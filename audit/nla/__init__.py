@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from audit.nla.pair import Decoded, NlaPair
+    from audit.nla.pair import Decoded as Decoded
+    from audit.nla.pair import NlaPair as NlaPair
 
 
 def load_pair(name: str, d_model: int | None = None, layers: int | None = None) -> NlaPair:

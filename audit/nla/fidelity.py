@@ -1,4 +1,4 @@
-"""How much of an activation its explanation carries: cosine, normalised squared error, fraction of variance explained (paper, section 2)."""
+"""How much of an activation its explanation carries: cosine, normalised squared error, fraction of variance explained (paper, sec. 2)."""
 
 from __future__ import annotations
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,12 @@ class Verbalizer:
             return inject(rows, torch.as_tensor(vectors).to(rows.device), self.prompt.position, self.sidecar.injection_scale)
 
     def explain(
-        self, vectors: NDArray[np.float32], temperature: float = 0.0, max_tokens: int = MAX_TOKENS, seed: int = 0, keys: Sequence[int] | None = None
+        self,
+        vectors: NDArray[np.float32],
+        temperature: float = 0.0,
+        max_tokens: int = MAX_TOKENS,
+        seed: int = 0,
+        keys: Sequence[int] | None = None,
     ) -> list[Decoded]:
         """One text for each row of ``vectors`` ``[n, d]`` (raw residual stream).
 
@@ -60,14 +66,17 @@ class Verbalizer:
         """
         vectors = np.asarray(vectors, dtype=np.float32)
         if vectors.ndim != 2 or vectors.shape[1] != self.sidecar.d_model:
-            raise RefusedInput(f"The vectors have shape {vectors.shape}, but this AV reads [n, {self.sidecar.d_model}].", "Use activations of its own target.")
+            raise RefusedInput(
+                f"The vectors have shape {vectors.shape}, but this AV reads [n, {self.sidecar.d_model}].",
+                "Use activations of its own target.",
+            )
         finite = np.isfinite(vectors).all(axis=1).nonzero()[0]
         results = [Decoded("", "failed", 0)] * len(vectors)
         if not len(finite):
             return results
         settings = DecodeSettings(max_tokens, temperature, seed, _stop_ids(self.model, self.tokenizer))
         row_keys = [int(row) if keys is None else keys[int(row)] for row in finite]
-        for row, ids in zip(finite.tolist(), self.engine.decode(self.prompt_embeddings(vectors[finite]), settings, row_keys)):
+        for row, ids in zip(finite.tolist(), self.engine.decode(self.prompt_embeddings(vectors[finite]), settings, row_keys), strict=False):
             text, status = parse_explanation(self.tokenizer.decode(ids, skip_special_tokens=True))
             results[row] = Decoded(text, status, len(ids))
         return results
@@ -144,11 +153,16 @@ def load_pair(name: str, d_model: int | None = None, layers: int | None = None) 
     if layer is None:
         raise RefusedInput(f"Neither sidecar of {name} says which layer it reads.", "Add extraction_layer_index to nla_meta.yaml.")
     if d_model is not None and av_sidecar.d_model != d_model:
-        raise RefusedInput(f"{name} reads vectors of width {av_sidecar.d_model}, but the target's residual stream is {d_model} wide.", "Use the NLA of this target.")
+        raise RefusedInput(
+            f"{name} reads vectors of width {av_sidecar.d_model}, but the target's residual stream is {d_model} wide.",
+            "Use the NLA of this target.",
+        )
     if layers is not None and layer >= layers:
         raise RefusedInput(f"{name} reads block {layer}, but the target has only {layers} blocks.", "Use the NLA of this target.")
     if av_sidecar.d_model != ar_sidecar.d_model or (ar_sidecar.layer is not None and ar_sidecar.layer != layer):
-        raise RefusedInput(f"AV and AR of {name} do not belong together: their width or layer differs.", "Use a pair that was trained together.")
+        raise RefusedInput(
+            f"AV and AR of {name} do not belong together: their width or layer differs.", "Use a pair that was trained together."
+        )
     return NlaPair(name, layer, av_sidecar.d_model, load_verbalizer(av_folder, av_sidecar), load_reconstructor(ar_folder, ar_sidecar))
 
 
@@ -192,7 +206,10 @@ def _folders(name: str) -> tuple[Path, Path]:
         if av.is_dir() and ar.is_dir():
             return av, ar
     if Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
-        raise RefusedInput(f"No NLA at {name}: neither {name}-av and {name}-ar nor {name}/av and {name}/ar are folders.", "Give the common part of both names.")
+        raise RefusedInput(
+            f"No NLA at {name}: neither {name}-av and {name}-ar nor {name}/av and {name}/ar are folders.",
+            "Give the common part of both names.",
+        )
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "*.safetensors", "*.yaml", "*.txt", "*.jinja", "*.model"]

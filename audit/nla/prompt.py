@@ -39,15 +39,20 @@ def injection_prompt(tokenizer: Any, sidecar: Sidecar) -> InjectionPrompt:
             "Use the tokenizer that was released with this AV.",
         )
     content = sidecar.prompt_template.format(injection_char=sidecar.injection_char)
-    ids = tokenizer.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True, tokenize=True, return_dict=False)
+    ids = tokenizer.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=True, return_dict=False
+    )
     sites = [position for position, token in enumerate(ids) if token == marker[0]]
     if len(sites) != 1:
-        raise RefusedInput(f"The AV's prompt holds the injection token {len(sites)} times instead of once.", "Check the prompt template in nla_meta.yaml.")
+        raise RefusedInput(
+            f"The AV's prompt holds the injection token {len(sites)} times instead of once.", "Check the prompt template in nla_meta.yaml."
+        )
     site = sites[0]
-    for neighbor, expected in zip((site - 1, site + 1), sidecar.injection_neighbors):
+    for neighbor, expected in zip((site - 1, site + 1), sidecar.injection_neighbors, strict=False):
         if expected is not None and ids[neighbor] != expected:
             raise RefusedInput(
-                f"Beside the injection site stands token {ids[neighbor]}, but the sidecar says {expected}.", "Use the tokenizer that was released with this AV."
+                f"Beside the injection site stands token {ids[neighbor]}, but the sidecar says {expected}.",
+                "Use the tokenizer that was released with this AV.",
             )
     return InjectionPrompt(tuple(ids), site)
 

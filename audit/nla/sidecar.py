@@ -42,7 +42,9 @@ def read_sidecar(folder: Path, role: str) -> Sidecar:
 
     path = folder / SIDECAR_NAME
     if not path.exists():
-        raise RefusedInput(f"{folder.name} has no {SIDECAR_NAME}, so its prompt and scale are unknown.", "Use the folder that the NLA was released with.")
+        raise RefusedInput(
+            f"{folder.name} has no {SIDECAR_NAME}, so its prompt and scale are unknown.", "Use the folder that the NLA was released with."
+        )
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
@@ -87,7 +89,8 @@ def _scale(value: Any, d_model: int) -> float | None:
 
 def _layer(raw: dict[str, Any]) -> int | None:
     for section, key in (
-        (None, "extraction_layer_index"), ("critic", "extraction_layer_index"), ("critic", "num_hidden_layers"), ("ar", "num_hidden_layers"),
+        (None, "extraction_layer_index"), ("critic", "extraction_layer_index"), ("critic", "num_hidden_layers"),
+        ("ar", "num_hidden_layers"),
     ):  # fmt: skip
         holder = raw if section is None else raw.get(section) or {}
         if holder.get(key) is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.config import AuditConfig
-from audit.errors import RefusedInput
+from audit.errors import AuditError, RefusedInput
 
 
 def check(config: AuditConfig) -> None:
@@ -15,6 +15,9 @@ def check(config: AuditConfig) -> None:
 
     Raises ``RefusedInput`` (wrong width, wrong layer, no sidecar) or ``AuditError`` (nothing there).
     """
+    for path in (*config.logs, *config.controls, *config.scanners):
+        if not Path(path).expanduser().exists():
+            raise AuditError(f"There is nothing at '{path}'.", "Check the path.")
     if config.is_api:
         return
     from audit.target.loading import check_safetensors, checkpoint_folder

@@ -22,6 +22,13 @@ class Resources:
     def __init__(self, config: AuditConfig) -> None:
         self.config = config
 
+    @staticmethod
+    def quieten() -> None:
+        """Our progress display tells what is loaded; transformers' own bars would run through it."""
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+
     @cached_property
     def model(self) -> Model:
         """The target as Inspect talks to it."""
@@ -29,6 +36,8 @@ class Resources:
 
         import audit.registry  # noqa: F401  (the provider's name is known even where the package is not installed)
 
+        if not self.config.is_api:
+            self.quieten()
         return get_model(self.config.model_name)
 
     @cached_property
@@ -39,6 +48,7 @@ class Resources:
             return loaded
         from audit.target.loading import load_target
 
+        self.quieten()
         return load_target(self.config.target)
 
     @cached_property
@@ -69,6 +79,7 @@ class Resources:
         from audit.nla import load_pair
 
         assert self.config.nla_name is not None
+        self.quieten()
         return load_pair(self.config.nla_name, self.facts.d_model, self.facts.layers)
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 
 from audit.errors import AuditError
 
@@ -130,7 +131,7 @@ def _resume(module: torch.nn.Module, optimizers: list[torch.optim.Optimizer], co
         metadata = file.metadata()
         if json.loads(metadata["config"]) != asdict(config):
             raise AuditError(f"{path} was written by a run with another config.", "Remove it to start again, or restore the config.")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors = {name: file.get_tensor(name) for name in file}
     parameters = dict(module.named_parameters())
     with torch.no_grad():
         for name, value in tensors.items():

@@ -7,9 +7,10 @@ model needs to learn the few tokens that carry polarity; matrices are trained wi
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,9 +58,9 @@ class VerbalizerBatches:
         texts = [f"{OPEN_TAG}\n{summary}\n{CLOSE_TAG}" for summary in data.summaries]
         encoded = tokenizer(texts, return_offsets_mapping=True)
         lead = len(OPEN_TAG) + 1
-        self.targets: list[list[int]] = [ids + [tokenizer.eos_token_id] for ids in encoded["input_ids"]]
+        self.targets: list[list[int]] = [[*ids, tokenizer.eos_token_id] for ids in encoded["input_ids"]]
         self.weights: list[list[float]] = []
-        for span, offsets in zip(data.emphasis, encoded["offset_mapping"]):
+        for span, offsets in zip(data.emphasis, encoded["offset_mapping"], strict=False):
             inside = [span is not None and start < span[1] + lead and end > span[0] + lead for start, end in offsets]
             self.weights.append([emphasis if flag else 1.0 for flag in inside] + [1.0])
 
@@ -72,7 +73,9 @@ class VerbalizerBatches:
         weights = torch.tensor([self.weights[row] + [0.0] * (width - len(self.weights[row])) for row in rows])
         embed = model.get_input_embeddings()
         head = embed(torch.tensor(self.prompt.ids))
-        injected = inject(head, torch.as_tensor(self.data.vectors[list(rows)] if vectors is None else vectors), self.prompt.position, self.scale)
+        injected = inject(
+            head, torch.as_tensor(self.data.vectors[list(rows)] if vectors is None else vectors), self.prompt.position, self.scale
+        )
         inputs = torch.cat([injected, embed(targets[:, :-1])], dim=1)
         logits = model(inputs_embeds=inputs, use_cache=False).logits[:, len(self.prompt.ids) - 1 :]
         losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(weights)
@@ -100,7 +103,13 @@ def reconstruction_loss(reconstructor: Reconstructor, rows: list[list[int]], vec
 
 
 def warm_start_reconstructor(
-    reconstructor: Reconstructor, data: ExplainedActivations, batch: int, seed: int, config: LoopConfig, folder: Path, report: Report | None = None
+    reconstructor: Reconstructor,
+    data: ExplainedActivations,
+    batch: int,
+    seed: int,
+    config: LoopConfig,
+    folder: Path,
+    report: Report | None = None,
 ) -> None:
     """Trains the AR (backbone and head) in place. Resumable from ``folder``."""
     import torch

@@ -111,7 +111,7 @@ def test_hostile_text_in_every_place_stays_text(
         HOSTILE[(start + 1) % len(HOSTILE)],
         {HOSTILE[start]: HOSTILE[start], "revision": HOSTILE[(start + 2) % len(HOSTILE)]},
     )
-    window = open_page(render_audit(make_tables(text, per_scenario=6, controls=24)), 360)
+    window = open_page(render_audit(make_tables(text, lab=False, per_scenario=6, controls=24)), 360)
     window.execute_script("document.querySelectorAll('details').forEach(e => { e.open = true })")
     assert_harmless(window)
     said = window.execute_script("return document.body.textContent")
@@ -126,7 +126,7 @@ def test_a_line_of_a_megabyte_is_cut_and_said_so(
 ) -> None:
     flood = "A" * 1_000_000
     tables = make_tables(
-        make_text(message=flood, error=flood, note=flood, target=flood, identifier=flood[:5000]), per_scenario=6, controls=24
+        make_text(message=flood, error=flood, note=flood, target=flood, identifier=flood[:5000]), lab=False, per_scenario=6, controls=24
     )
     html = render_audit(tables)
     assert len(html) < 1_500_000 and "more characters not shown]" in html
