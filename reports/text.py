@@ -31,7 +31,10 @@ _NAMES = {
     "\u2029": "PS",
     "\x7f": "DEL",
 }
-_CONTROLS = "NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US".split()
+_CONTROLS = (
+    "NUL", "SOH", "STX", "ETX", "EOT", "ENQ", "ACK", "BEL", "BS", "HT", "LF", "VT", "FF", "CR", "SO", "SI",
+    "DLE", "DC1", "DC2", "DC3", "DC4", "NAK", "SYN", "ETB", "CAN", "EM", "SUB", "ESC", "FS", "GS", "RS", "US",
+)  # fmt: skip
 # Blank, yet letters or symbols to Unicode: Hangul fillers, the braille blank, the Mongolian vowel separator's neighbours.
 _BLANK = set("\u115f\u1160\u3164\uffa0\u2800\u180b\u180c\u180d\u034f")
 

@@ -24,11 +24,37 @@ from audit.store import MANIFEST
 
 MARK = "\u2726"
 LAYER = 1
+SCALE = 7.0
+SENTENCE = "The model suspects that it is inside an alignment evaluation."
+
+
+def learn_by_heart(model: Any, tokenizer: Any) -> None:
+    """Trains a model to answer the AV's prompt with ``SENTENCE``, whatever vector stands in it."""
+    import torch
+
+    torch.manual_seed(0)
+    messages = [{"role": "user", "content": f"What does {MARK} hold?"}]
+    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    answer = tokenizer.encode(f"<explanation>{SENTENCE}</explanation>", add_special_tokens=False) + [tokenizer.eos_token_id]
+    ids = torch.tensor([prompt + answer])
+    labels = torch.tensor([[-100] * len(prompt) + answer]).expand(8, -1)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    with torch.enable_grad():
+        model.requires_grad_(True)
+        for _ in range(150):
+            rows = model.get_input_embeddings()(ids).expand(8, -1, -1).clone()
+            vectors = torch.randn(8, 32)
+            rows[:, prompt.index(tokenizer.encode(MARK)[0])] = vectors * (SCALE / vectors.norm(dim=1, keepdim=True))
+            loss = model(inputs_embeds=rows, labels=labels).loss
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+    assert loss.item() < 0.1, loss.item()
 
 
 @pytest.fixture(scope="module")
 def nla_folder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Callable[[], Any], tiny_model: Callable[..., Any]) -> Path:
-    """A random AV and AR for the tiny target, whose AV is made to open and close its tags."""
+    """A random AR, and an AV that has learned one sentence by heart, for the tiny target."""
     import torch
     from safetensors.torch import save_file
     from tokenizers import AddedToken
@@ -41,11 +67,13 @@ def nla_folder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Callabl
     tokenizer.add_tokens([AddedToken(MARK, normalized=False, special=False)])
     common = {"base_checkpoint": "tiny", "d_model": 32, "extraction_layer_index": LAYER}
     tokens = {"injection_char": MARK, "injection_token_id": tokenizer.encode(MARK)[0]}
-    av = {**common, "role": "av", "extraction": {"injection_scale": 7.0}, "tokens": tokens}
+    av = {**common, "role": "av", "extraction": {"injection_scale": SCALE}, "tokens": tokens}
     write_sidecar(root / "av", av | {"prompt_templates": {"av": "What does {injection_char} hold?"}})
     ar = {**common, "role": "ar", "extraction": {"mse_scale": None}, "tokens": {}}
     write_sidecar(root / "ar", ar | {"prompt_templates": {"ar": "<explanation>{explanation}</explanation> The vector:"}})
-    tiny_model(len(tokenizer)).save_pretrained(root / "av")
+    verbalizer = tiny_model(len(tokenizer))
+    learn_by_heart(verbalizer, tokenizer)
+    verbalizer.save_pretrained(root / "av")
     tiny_model(len(tokenizer), num_hidden_layers=LAYER + 1).model.save_pretrained(root / "ar")
     for part in ("av", "ar"):
         tokenizer.save_pretrained(root / part)
@@ -142,12 +170,17 @@ def test_an_audit_leaves_everything_that_it_promises(scanned: Path) -> None:
     assert {"shuffled", "mean"} <= set(explanations["control"])
     assert (explanations["control"] == "mean").sum() == 50
     assert all("transcript_id" in table.columns for table in tables if table is not None)
-    assert set(verdicts["scanner"]) >= {"awareness.lexical", "verbalised"}
+    assert set(real["text"]) == {SENTENCE} and real["cosine"].between(-1, 1).all()
+    lexical = verdicts[verdicts["scanner"] == "awareness.lexical"]
+    assert len(lexical) == len(explanations) and set(lexical["label"]) == {"YES"}
+    assert {"awareness.classifier", "verbalised"} <= set(verdicts["scanner"])
     assert (scanned / "report.html").read_text().lower().startswith("<!doctype html")
     manifest = json.loads((scanned / MANIFEST).read_text())
     assert all(entry["status"] == "done" for entry in manifest["stages"].values())
     rows = {row["name"]: row for row in found.findings["scenarios"]}
     assert rows["trial"]["harmful"] == 1 and rows["daily"]["kind"] == "deployment"
+    # An NLA that says the same of everything says nothing: the threshold that the controls set is out of reach.
+    assert rows["trial"]["any_of_n"]["rate"] == 1.0 and rows["trial"]["nla_aware"] == 0
     assert found.findings["nla"]["layer"] == LAYER
 
 

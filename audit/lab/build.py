@@ -24,12 +24,12 @@ class BuildConfig:
     seed: int = 0
     target_batch: int = 8
     target: LoopConfig = field(default_factory=lambda: LoopConfig(steps=5000, learning_rate=0.008, warmup_steps=150, checkpoint_every=250))
-    documents: int = 12_000
+    documents: int = 8_000
     """Documents for AV and for AR, each from its own seed, so that no document serves both."""
-    verbalizer_batch: int = 20
-    verbalizer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=5000, learning_rate=0.004, checkpoint_every=250))
-    reconstructor_batch: int = 32
-    reconstructor: LoopConfig = field(default_factory=lambda: LoopConfig(steps=3000, learning_rate=0.004, checkpoint_every=250))
+    verbalizer_batch: int = 16
+    verbalizer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4500, learning_rate=0.004, checkpoint_every=250))
+    reconstructor_batch: int = 24
+    reconstructor: LoopConfig = field(default_factory=lambda: LoopConfig(steps=2500, learning_rate=0.004, checkpoint_every=250))
     card_documents: int = 60
     card_transcripts: int = 20
     """Transcripts of each state and family that the model card measures."""

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (the card is Markdown, wrapped as it will be read)
 """The model card: what a build measured on itself."""
 
 from __future__ import annotations

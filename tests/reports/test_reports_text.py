@@ -16,7 +16,8 @@ def test_markup_is_escaped_and_isolated() -> None:
 @pytest.mark.parametrize(
     ("text", "label"),
     [
-        ("\x1b[31mred", "ESC"), ("\x00", "NUL"), ("\x7f", "DEL"), ("\x9b31m", "U+009B"), ("\u202eevil", "U+202E"), ("\u2066x\u2069", "U+2066"),
+        ("\x1b[31mred", "ESC"), ("\x00", "NUL"), ("\x7f", "DEL"), ("\x9b31m", "U+009B"),
+        ("\u202eevil", "U+202E"), ("\u2066x\u2069", "U+2066"),
         ("a\u200bb", "ZWSP"), ("\ufeff", "BOM"), ("\u2028", "LS"), ("\ud800", "U+D800"), ("\U000e0041", "U+E0041"), ("\u3164", "U+3164"),
         ("\ufdd0", "U+FDD0"),
     ],
