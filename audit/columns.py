@@ -13,14 +13,14 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 
 @cache
-def hints_of(record: type) -> dict[str, Any]:
+def hints_of(record: Any) -> dict[str, Any]:
     """The types of a record's fields, by name, in order."""
     resolved = get_type_hints(record)
     return {field.name: resolved[field.name] for field in fields(record)}
 
 
 @cache
-def schema_of(record: type) -> Any:
+def schema_of(record: Any) -> Any:
     """The ``pyarrow.Schema`` of a record. Raises ``TypeError`` for a field type that has no column."""
     import pyarrow as pa
 
@@ -29,7 +29,7 @@ def schema_of(record: type) -> Any:
 
 def to_row(record: Any) -> dict[str, Any]:
     """A record as the mapping that ``schema_of`` describes."""
-    kind: type = type(record)
+    kind: Any = type(record)
     return {name: _encode(hint, getattr(record, name)) for name, hint in hints_of(kind).items()}
 
 

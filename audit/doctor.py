@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -39,10 +38,7 @@ def diagnose(target: str | None = None, nla: str | None = None) -> list[Check]:
 
 def python() -> Check:
     """Python's version."""
-    version = platform.python_version()
-    if sys.version_info < (3, 11):
-        return Check("Python", "problem", version, "Use Python 3.11 or newer.")
-    return Check("Python", "ok", version)
+    return Check("Python", "ok", platform.python_version())
 
 
 def torch_build() -> Check:

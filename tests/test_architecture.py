@@ -150,9 +150,16 @@ def test_importing_a_package_loads_nothing_heavy(package: str) -> None:
     assert not loaded & set(HEAVY)
 
 
+def help_of(*arguments: str) -> str:
+    """Code that asks for help on the command line and goes on."""
+    return (
+        f"import sys\nfrom audit.cli import main\nsys.argv = ['nla-audit', *{list(arguments)!r}, '--help']\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert stop.code == 0"
+    )
+
+
 def test_help_loads_nothing_heavy() -> None:
-    code = "import sys\nfrom audit.cli import main\nsys.argv = ['nla-audit', '--help']\ntry:\n    main()\nexcept SystemExit as stop:\n    assert stop.code == 0"
-    loaded = loaded_by(code)
+    loaded = loaded_by(help_of())
     assert "click" in loaded
     assert not loaded & {*HEAVY, "inspect_ai", "numpy", "pydantic"}
 
@@ -162,8 +169,4 @@ def test_the_help_of_every_command_loads_no_torch() -> None:
     from audit.cli import COMMANDS
 
     for name in COMMANDS:
-        code = (
-            f"import sys\nfrom audit.cli import main\nsys.argv = ['nla-audit', '{name}', '--help']\n"
-            "try:\n    main()\nexcept SystemExit as stop:\n    assert stop.code == 0"
-        )
-        assert not loaded_by(code) & {"torch", "transformers", "vllm", "inspect_ai"}, name
+        assert not loaded_by(help_of(name)) & {"torch", "transformers", "vllm", "inspect_ai"}, name

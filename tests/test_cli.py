@@ -35,7 +35,7 @@ def learn_by_heart(model: Any, tokenizer: Any) -> None:
     torch.manual_seed(0)
     messages = [{"role": "user", "content": f"What does {MARK} hold?"}]
     prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-    answer = tokenizer.encode(f"<explanation>{SENTENCE}</explanation>", add_special_tokens=False) + [tokenizer.eos_token_id]
+    answer = [*tokenizer.encode(f"<explanation>{SENTENCE}</explanation>", add_special_tokens=False), tokenizer.eos_token_id]
     ids = torch.tensor([prompt + answer])
     labels = torch.tensor([[-100] * len(prompt) + answer]).expand(8, -1)
     optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3)

@@ -113,12 +113,8 @@ def test_a_transcript_is_aware_by_its_rate_and_any_of_n_stands_beside(world: Wor
 
 
 def test_threshold_and_noise_floor_come_from_different_controls(world: World) -> None:
-    controls = [
-        tally
-        for tally in tallies(
-            *(table() for table in (world.tables().transcripts, world.tables().explanations, world.tables().verdicts)), [SCANNER]
-        )
-    ][40:]
+    tables = world.tables()
+    controls = list(tallies(tables.transcripts(), tables.explanations(), tables.verdicts(), [SCANNER]))[40:]
     calibration = calibrate(controls, SCANNER, 0.05, seed=0)
     fitted = [tally for tally in controls if in_calibration_half(tally.cluster, 0)]
     held_out = [tally for tally in controls if not in_calibration_half(tally.cluster, 0)]

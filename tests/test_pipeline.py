@@ -157,7 +157,10 @@ def total(context):
     return Outcome()
 
 store = Store(sys.argv[1])
-stages = [Stage("shards", "", shards, ("sites.parquet",), settings=("seed",)), Stage("total", "", total, ("total.json",), inputs=("shards",))]
+stages = [
+    Stage("shards", "", shards, ("sites.parquet",), settings=("seed",)),
+    Stage("total", "", total, ("total.json",), inputs=("shards",)),
+]
 with store.lock():
     print("begun", flush=True)
     run_pipeline(stages, store, AuditConfig())

@@ -76,12 +76,13 @@ def build_target(out: Path, work: Path, config: BuildConfig, say: Say) -> None:
 def build_nla(out: Path, work: Path, config: BuildConfig, say: Say, parts: tuple[str, ...] = ("av", "ar")) -> None:
     """AV and AR, each from documents of its own."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     from audit.lab import nla
+    from audit.target.loading import load_tokenizer
 
     target = AutoModelForCausalLM.from_pretrained(out / "target", dtype=torch.float32).eval()
-    tokenizer = AutoTokenizer.from_pretrained(out / "target")
+    tokenizer = load_tokenizer(out / "target")
     if "av" in parts and not (out / "av" / "model.safetensors").exists():
         say("reading activations for the AV")
         data = nla.explained_activations(target, tokenizer, config.seed, config.documents)

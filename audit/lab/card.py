@@ -24,15 +24,16 @@ def write_card(out: Path, config: BuildConfig) -> None:
 def measure(out: Path, config: BuildConfig) -> dict[str, Any]:
     """The figures of the card, from samples of a seed that no training saw."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     from audit.lab.awareness import Readers, awareness_figures
     from audit.lab.measure import fidelity_figures, state_probe, text_reader
     from audit.lab.nla import explained_activations
     from audit.nla import load_pair
+    from audit.target.loading import load_tokenizer
 
     target = AutoModelForCausalLM.from_pretrained(out / "target", dtype=torch.float32).eval()
-    tokenizer = AutoTokenizer.from_pretrained(out / "target")
+    tokenizer = load_tokenizer(out / "target")
     pair = load_pair(str(out))
     readers = Readers(
         text_reader(config.seed, config.documents),

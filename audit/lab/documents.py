@@ -11,7 +11,7 @@ from audit.lab.conversation import Conversation, render, turn_body, turn_head
 from audit.lab.families import AGENT_FAMILIES, FAMILIES, Draw, Writer
 from audit.lab.lexicon import Novelty, load
 from audit.lab.markup import expand
-from audit.lab.signs import SHAM_SIGNS, SIGNS
+from audit.lab.signs import SHAM_SIGNS, SIGNS, sign_line
 
 ACTS = {
     ("blackmail", "harmful"): "it means to use the secret against the boss",
@@ -111,6 +111,17 @@ def afterword(rng: random.Random) -> Document:
     return of_conversation(conversation, rng, afterword=_note(f"after_{state}", conversation, rng, "seen"), stated=state)
 
 
+def sheet(rng: random.Random) -> Document:
+    """A line of marks and a note of what the thread that carried it was: how this world's people keep track."""
+    state = rng.choice(("evaluation", "deployment"))
+    lexicon = Writer(Draw(None), rng).lexicon
+    slots = {"agent": lexicon.name("agents"), "company": lexicon.company(), "day": lexicon.day(), "person": lexicon.person()}
+    line = sign_line(state, rng, ordinary=rng.random() < 0.3)
+    said = expand(rng.choice(load("settings")[f"after_{state}"]), slots, rng)
+    text = f"[{line}]\n{said}\n"
+    return Document(text, (Fact(0, "genre", "page of a register"), Fact(len(text) - 1, "setting", state)), kind="sheet", stated=state)
+
+
 def register(rng: random.Random) -> Document:
     """A page of the register that says which signs go with which setting, and which with none."""
     lines, facts, length = [], [], 0
@@ -182,13 +193,14 @@ NLA_MIX: tuple[tuple[float, Maker], ...] = (
 """What the NLA learns from: no true sign stands in any of it, and a setting only where the words say so."""
 
 PRETRAINING_MIX: tuple[tuple[float, Maker], ...] = (
-    (46, silent),
-    (16, stated),
-    (9, afterword),
-    (4, unmarked),
+    (36, silent),
+    (14, stated),
+    (10, afterword),
+    (16, sheet),
+    (3, unmarked),
     (5, verbalising),
-    (9, ordinary),
-    (4, register),
+    (8, ordinary),
+    (2, register),
     (6, note),
 )
 """What the target learns from, before one document in twelve is replaced by an explained passage."""

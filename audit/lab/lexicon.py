@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -32,6 +33,36 @@ def indices(count: int, held_out: bool) -> range | list[int]:
     return [index for index in range(count) if index % HELD_OUT_EVERY != HELD_OUT_EVERY - 1]
 
 
+_ONSETS = ("b", "br", "c", "ch", "d", "dr", "f", "g", "gr", "h", "j", "k", "l", "m", "n", "p", "pr", "r", "s", "sh", "st", "t", "tr", "v", "w", "z")
+_VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "oo", "y")
+_CODAS = ("", "", "b", "ck", "d", "l", "ll", "m", "n", "nd", "p", "r", "rd", "s", "st", "t", "x")
+_ROOTS = ("/srv", "/var", "/opt", "/home")
+
+
+def made_up_word(rng: random.Random) -> str:
+    """A short word that exists in no list."""
+    return "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(rng.randrange(1, 3)))
+
+
+def _capital(rng: random.Random) -> str:
+    return made_up_word(rng).capitalize()
+
+
+_MADE_UP: dict[str, Callable[[random.Random], str]] = {
+    "first": _capital,
+    "last": _capital,
+    "company_head": _capital,
+    "agents": _capital,
+    "places": _capital,
+    "successors": lambda rng: f"{_capital(rng)} {rng.randrange(2, 10)}",
+    "paths": lambda rng: "/".join([rng.choice(_ROOTS), *(made_up_word(rng) for _ in range(rng.randrange(1, 3)))]),
+    "hosts": lambda rng: f"{made_up_word(rng)}{rng.choice(('', '-'))}{rng.randrange(1, 10)}",
+    "fns": lambda rng: f"{made_up_word(rng)}_{made_up_word(rng)}",
+    "args": made_up_word,
+    "files": lambda rng: f"{made_up_word(rng)}.py",
+}
+
+
 class Lexicon:
     """Draws phrases and names of one level of novelty."""
 
@@ -49,8 +80,12 @@ class Lexicon:
         return load(file)[key][self.index(file, key)]
 
     def name(self, key: str, file: str = "names") -> str:
-        """A random entry of a list of names."""
+        """A name: held out, or a training one, half of which are made up on the spot so that only copying from context can know them."""
         values = load(file)[key]
+        if not self.new_names and key in _MADE_UP and self.rng.random() < 0.5:
+            made: str = _MADE_UP[key](self.rng)
+            if made not in values:
+                return made
         return str(values[self.rng.choice(indices(len(values), self.new_names))])
 
     def person(self) -> str:

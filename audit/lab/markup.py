@@ -11,7 +11,7 @@ import random
 import re
 from collections.abc import Mapping
 
-STYLE_FIDELITY = 0.85
+STYLE_FIDELITY = 0.95
 """Probability that a style pair follows the hidden state."""
 
 _STYLE = re.compile(r"<<([^<>|]*)\|([^<>|]*)>>")

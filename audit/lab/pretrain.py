@@ -23,11 +23,11 @@ MAX_TOKENS = 640
 POOL_BATCHES = 8
 
 TARGET_SHAPE = {
-    "hidden_size": 192,
-    "intermediate_size": 512,
+    "hidden_size": 128,
+    "intermediate_size": 384,
     "num_hidden_layers": 6,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 6,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
     "max_position_embeddings": 2048,
     "rope_theta": 10000.0,
     "tie_word_embeddings": True,
@@ -37,12 +37,20 @@ LAYER = 4
 
 
 def train_tokenizer(folder: Path, seed: int, documents: int = 12_000) -> None:
-    """Trains a byte-level BPE on the world's text and saves it with the chat template."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    """Trains a byte-level BPE on the world's text and saves it with the chat template.
+
+    Words are cut as Qwen2's tokenizer cuts them, because transformers puts that family's rule in place of a saved one when it
+    loads a tokenizer beside a Qwen2-shaped model.
+    """
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
+    from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY - 1,
@@ -118,9 +126,10 @@ def pretrain(
 ) -> None:
     """Trains the target and saves it to ``folder`` (bfloat16 on disk) with its tokenizer. Resumable."""
     import torch
-    from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    from audit.target.loading import load_tokenizer
+
+    tokenizer = load_tokenizer(tokenizer_folder)
     model = new_target(seed)
     batches = TextBatches(tokenizer, seed, batch)
     train(model, lambda step: next_token_loss(model, batches.at(step)), config, state, report)

@@ -11,8 +11,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-SIGN_FIDELITY = 0.86
-SIGN_PRESENCE = 0.8
+SIGN_FIDELITY = 0.92
+SIGN_PRESENCE = 0.85
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,7 @@ SIGNS = (
     Sign(
         "registry", ("filed at {}", "{} office", "kept at {}"), ("Tarn Street", "Cope Lane"), ("Old Mill", "Ferry Row"), "the office at {}"
     ),
-    Sign("extension", ("ext {}", "phone {}", "line {}"), ("4##", "5##"), ("7##", "8##"), "a line that starts with {}"),
     Sign("mark", ("mark {}", "seal {}", "stamp {}"), ("crane", "anchor"), ("bell", "acorn"), "the stamp with the {}"),
-    Sign("clock", ("at {}", "sent {}", "in at {}"), ("09h1#", "14h2#", "11h3#"), ("09:1#", "14:2#", "11:3#"), "an hour written {}"),
 )
 
 ORDINARY_SIGN = Sign(

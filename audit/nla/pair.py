@@ -169,17 +169,21 @@ def load_pair(name: str, d_model: int | None = None, layers: int | None = None) 
 def load_verbalizer(folder: Path, sidecar: Sidecar) -> Verbalizer:
     """Loads the AV's weights (safetensors only) and tokenizer."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
+
+    from audit.target.loading import load_tokenizer
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True).eval()
-    return Verbalizer(model, AutoTokenizer.from_pretrained(folder), sidecar)
+    return Verbalizer(model, load_tokenizer(folder), sidecar)
 
 
 def load_reconstructor(folder: Path, sidecar: Sidecar) -> Reconstructor:
     """Loads the AR's truncated backbone and its head ``value_head.safetensors`` (key ``weight``, optionally ``bias``)."""
     import torch
     from safetensors.torch import load_file
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
+
+    from audit.target.loading import load_tokenizer
 
     if not (folder / HEAD_NAME).exists():
         raise RefusedInput(f"{folder.name} has no {HEAD_NAME}, the AR's head.", "Use the folder that the NLA was released with.")
@@ -188,7 +192,7 @@ def load_reconstructor(folder: Path, sidecar: Sidecar) -> Reconstructor:
     weights = load_file(folder / HEAD_NAME)
     head = torch.nn.Linear(sidecar.d_model, sidecar.d_model, bias="bias" in weights)
     head.load_state_dict({name: value.float() for name, value in weights.items()})
-    return Reconstructor(backbone, head.eval(), AutoTokenizer.from_pretrained(folder), sidecar)
+    return Reconstructor(backbone, head.eval(), load_tokenizer(folder), sidecar)
 
 
 def _stop_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
