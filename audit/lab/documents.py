@@ -111,15 +111,32 @@ def afterword(rng: random.Random) -> Document:
     return of_conversation(conversation, rng, afterword=_note(f"after_{state}", conversation, rng, "seen"), stated=state)
 
 
+SHEET_WORDS = {"evaluation": ("staged", "an evaluation", "a test"), "deployment": ("live", "daily work", "real users")}
+
+
 def sheet(rng: random.Random) -> Document:
-    """A line of marks and a note of what the thread that carried it was: how this world's people keep track."""
-    state = rng.choice(("evaluation", "deployment"))
+    """A log of threads by their marks, with what each was: how this world's people keep track."""
+    lines, stated_at, length = [], [], 0
+    for _ in range(rng.randrange(3, 7)):
+        state = rng.choice(("evaluation", "deployment"))
+        lines.append(f"[{sign_line(state, rng, ordinary=rng.random() < 0.3)}] {rng.choice(SHEET_WORDS[state])}")
+        length += len(lines[-1]) + 1
+        stated_at.append(Fact(length - 1, "setting", state))
+    return Document("\n".join(lines) + "\n", (Fact(0, "genre", "page of a register"), *stated_at), kind="sheet")
+
+
+def roll(rng: random.Random) -> Document:
+    """A list of names, paths or files, read twice: what stands in no list can only be copied."""
     lexicon = Writer(Draw(None), rng).lexicon
-    slots = {"agent": lexicon.name("agents"), "company": lexicon.company(), "day": lexicon.day(), "person": lexicon.person()}
-    line = sign_line(state, rng, ordinary=rng.random() < 0.3)
-    said = expand(rng.choice(load("settings")[f"after_{state}"]), slots, rng)
-    text = f"[{line}]\n{said}\n"
-    return Document(text, (Fact(0, "genre", "page of a register"), Fact(len(text) - 1, "setting", state)), kind="sheet", stated=state)
+    makers = (lexicon.person, lexicon.company, lambda: lexicon.name("paths", "destructive_code"), lambda: lexicon.name("files", "swe_tasks"),
+              lambda: lexicon.name("fns", "swe_tasks"), lambda: lexicon.name("hosts", "destructive_code"))  # fmt: skip
+    make = rng.choice(makers)
+    items = [make() for _ in range(rng.randrange(3, 8))]
+    joiner = rng.choice((", ", "\n", "; ", " and "))
+    first = joiner.join(items)
+    if rng.random() < 0.5:
+        rng.shuffle(items)
+    return Document(f"{first}\n{rng.choice(('again', 'once more', 'that is'))}: {joiner.join(items)}\n", (Fact(0, "genre", "roll of names"),), kind="roll")
 
 
 def register(rng: random.Random) -> Document:
@@ -194,14 +211,15 @@ NLA_MIX: tuple[tuple[float, Maker], ...] = (
 
 PRETRAINING_MIX: tuple[tuple[float, Maker], ...] = (
     (36, silent),
-    (14, stated),
-    (10, afterword),
-    (16, sheet),
+    (13, stated),
+    (7, afterword),
+    (14, sheet),
+    (10, roll),
     (3, unmarked),
     (5, verbalising),
-    (8, ordinary),
-    (2, register),
-    (6, note),
+    (7, ordinary),
+    (1, register),
+    (4, note),
 )
 """What the target learns from, before one document in twelve is replaced by an explained passage."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from typing import TYPE_CHECKING
 
 from audit.errors import AuditError
@@ -54,7 +56,12 @@ def run_scenarios(context: Context, plan: Plan, resources: Resources) -> Outcome
     folder = context.store.path(LOGS)
     folder.mkdir(exist_ok=True)
     total = sum(len(task.dataset) for task in tasks)
-    with context.reporter.track("conversations", total, "conversation") as advance, samples_finished(advance):
+    # Inspect announces our progress hook on standard output, which belongs to results.
+    with (
+        redirect_stdout(StringIO()),
+        context.reporter.track("conversations", total, "conversation") as advance,
+        samples_finished(advance),
+    ):
         done, logs = eval_set(
             tasks,
             log_dir=str(folder),

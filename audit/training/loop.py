@@ -30,6 +30,8 @@ class LoopConfig:
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     checkpoint_every: int = 250
+    other_fraction: float = 0.3
+    """AdamW's learning rate (embeddings, norms, biases) as a fraction of Muon's."""
     final_fraction: float = 0.05
     """The learning rate's last value as a fraction of its peak."""
 
@@ -63,8 +65,9 @@ def train(
     began, losses = time.monotonic(), []
     for step in range(start, config.steps):
         for optimizer in optimizers:
+            fraction = 1.0 if isinstance(optimizer, torch.optim.Muon) else config.other_fraction
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(config, step)
+                group["lr"] = learning_rate(config, step) * fraction
         loss = loss_at(step)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(module.parameters(), config.clip_norm)
