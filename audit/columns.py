@@ -29,11 +29,10 @@ def schema_of(record: Any) -> Any:
 
 def to_row(record: Any) -> dict[str, Any]:
     """A record as the mapping that ``schema_of`` describes."""
-    kind: Any = type(record)
-    return {name: _encode(hint, getattr(record, name)) for name, hint in hints_of(kind).items()}
+    return {name: _encode(hint, getattr(record, name)) for name, hint in hints_of(record.__class__).items()}
 
 
-def from_row(record: type[Any], row: dict[str, Any]) -> Any:
+def from_row(record: Any, row: dict[str, Any]) -> Any:
     """The record that ``to_row`` made the row of. Columns that an older table lacks take the field's default."""
     return record(**{name: _decode(hint, row[name]) for name, hint in hints_of(record).items() if name in row})
 

@@ -99,6 +99,9 @@ def checked(values: dict[str, Any]) -> AuditConfig:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the configuration"
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(AuditConfig.model_fields)
+            raise ConfigError(f"The setting '{key}' is wrong: there is none of that name.", f"Known are: {known}.") from None
         raise ConfigError(f"The setting '{key}' is wrong: {first['msg']}.", "See the README for the settings and their values.") from None
     if config.samples > 1 and config.nla_name is not None and config.explanation_temperature == 0:
         raise ConfigError("Several explanations a site make no sense at temperature 0.", "Set 'temperature' above zero, or 'samples' to 1.")

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from audit.columns import from_row, schema_of, to_row
 from audit.errors import AuditError
@@ -45,7 +45,8 @@ class Store:
     def __init__(self, folder: str | Path, create: bool = True) -> None:
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
-            raise StoreError(f"'{folder}' is a file, not a folder.", "Choose another --out.")
+            remedy = "Choose another --out." if create else "Name the folder that `nla-audit run` wrote."
+            raise StoreError(f"'{folder}' is a file, not a folder.", remedy)
         if create:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +68,7 @@ class Store:
         """Keeps a second process out of the folder, and sweeps up what a killed one left half written. Raises ``StoreError``."""
         import fcntl
 
-        with self.path(LOCK).open("w") as handle:
+        with self._lock_file() as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -75,6 +76,15 @@ class Store:
             for leftover in self.folder.rglob(f".*{TEMPORARY}*"):
                 leftover.unlink(missing_ok=True)
             yield
+
+    def _lock_file(self) -> TextIO:
+        # Outputs are replaced whole, folders too: in a folder of the user's that could be a folder of logs of theirs.
+        if not self.manifest_path.exists() and any(not file.name.startswith(".") for file in self.folder.iterdir()):
+            raise StoreError(f"'{self.folder}' holds other files and is no audit's folder.", "Choose a new or an empty folder with --out.")
+        try:
+            return self.path(LOCK).open("w")
+        except OSError as error:
+            raise StoreError(f"Nothing can be written into '{self.folder}': {error.strerror}.", "Choose another --out.") from None
 
     # the manifest
 

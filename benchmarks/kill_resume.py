@@ -2,8 +2,8 @@
 
     python benchmarks/kill_resume.py [--kills 10] [--limit 6] [--tokens 6]
 
-Each of the kills strikes the same audit anew after it has been resumed. Compared are the tables (without the columns of seconds)
-and the findings, apart from Inspect's own ids and times.
+Each of the kills strikes the same audit anew after it has been resumed. Compared are the tables and the findings, apart from Inspect's
+own ids and times.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pyarrow.parquet as pq
 
-VOLATILE = {"seconds", "event_id", "message_id", "source", "calls", "metadata", "shard", "file"}
+VOLATILE = {"created", "seconds", "event_id", "message_id", "id", "sample_uuid", "source"}
+"""Names of fields that hold Inspect's own ids (``source`` is the name of a log, which begins with a time), or times."""
 
 
 def main() -> None:
@@ -60,30 +61,34 @@ def main() -> None:
 
 def compare(first: Path, second: Path) -> None:
     """Exits with 1 and a sentence if two audits differ in more than ids and times."""
+    if found := differences(first, second):
+        sys.exit("\n".join(found))
+
+
+def differences(first: Path, second: Path) -> list[str]:
+    """In what two audits' tables and findings differ, apart from Inspect's ids and times: one sentence each."""
+    found = []
     for path in sorted(first.glob("*.parquet")):
-        tables = [stable(pd.read_parquet(folder / path.name)) for folder in (first, second)]
-        if not tables[0].equals(tables[1]):
-            sys.exit(
-                f"{path.name} differs: {tables[0].compare(tables[1]) if tables[0].shape == tables[1].shape else [t.shape for t in tables]}"
-            )
-    findings = [without_times(json.loads((folder / "findings.json").read_text())) for folder in (first, second)]
-    if findings[0] != findings[1]:
-        sys.exit(f"findings.json differs: {[key for key in findings[0] if findings[0][key] != findings[1].get(key)]}")
+        rows, others = (without_ids(pq.read_table(folder / path.name).to_pylist()) for folder in (first, second))
+        if len(rows) != len(others):
+            found.append(f"{path.name} has {len(rows)} rows and {len(others)}.")
+        elif unequal := [(row, other) for row, other in zip(rows, others, strict=True) if row != other]:
+            row, other = unequal[0]
+            columns = [name for name in row if row[name] != other.get(name)]
+            found.append(f"{path.name} differs in {len(unequal)} of {len(rows)} rows; the first in {', '.join(columns)}.")
+    findings, others = (without_ids(json.loads((folder / "findings.json").read_text(encoding="utf-8"))) for folder in (first, second))
+    if findings != others:
+        found.append(f"findings.json differs in {', '.join(key for key in findings if findings[key] != others.get(key))}.")
+    return found
 
 
-def stable(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns that must not change, in a fixed order of rows."""
-    kept = table[[name for name in table.columns if name not in VOLATILE]].astype(str)
-    return kept.sort_values(list(kept.columns)).reset_index(drop=True)
-
-
-def without_times(value: Any) -> Any:
-    """Findings without times and Inspect's ids."""
+def without_ids(value: Any) -> Any:
+    """Rows or findings without Inspect's ids and without times."""
     if isinstance(value, dict):
-        return {
-            key: without_times(item) for key, item in value.items() if key not in ("created", "seconds", "event_id", "message_id", "source")
-        }
-    return [without_times(item) for item in value] if isinstance(value, list) else value
+        # Tables keep mappings as JSON text.
+        plain = {key: json.loads(item) if key == "metadata" and isinstance(item, str) else item for key, item in value.items()}
+        return {key: without_ids(item) for key, item in plain.items() if key not in VOLATILE}
+    return [without_ids(item) for item in value] if isinstance(value, list) else value
 
 
 if __name__ == "__main__":

@@ -47,7 +47,8 @@ def read_rows(file: Path) -> Iterator[Explanation]:
                 if line.strip():
                     yield _row(line, number, file)
     except (OSError, UnicodeDecodeError) as error:
-        raise AuditError(f"'{file}' cannot be read: {error}.", "Give a text file in UTF-8 with one JSON object a line.") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise AuditError(f"'{file}' cannot be read: {reason}.", "Give a text file in UTF-8 with one JSON object a line.") from None
 
 
 def _row(line: str, number: int, file: Path) -> Explanation:

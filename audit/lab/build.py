@@ -23,7 +23,11 @@ class BuildConfig:
 
     seed: int = 0
     target_batch: int = 8
-    target: LoopConfig = field(default_factory=lambda: LoopConfig(steps=5000, learning_rate=0.008, warmup_steps=150, checkpoint_every=250))
+    target: tuple[LoopConfig, ...] = (
+        LoopConfig(steps=5000, learning_rate=0.008, warmup_steps=150, checkpoint_every=250),
+        LoopConfig(steps=3500, learning_rate=0.004, warmup_steps=100, checkpoint_every=250),
+    )
+    """Phases: copying and the link from signs to settings arise late in the first, behaviour follows in the second."""
     documents: int = 8_000
     """Documents for AV and for AR, each from its own seed, so that no document serves both."""
     verbalizer_batch: int = 16
@@ -69,7 +73,7 @@ def build_target(out: Path, work: Path, config: BuildConfig, say: Say) -> None:
             config.target,
             config.target_batch,
             work / "target-state",
-            _reporter("target", config.target, say),
+            _reporter("target", say),
         )
 
 
@@ -96,7 +100,7 @@ def build_nla(out: Path, work: Path, config: BuildConfig, say: Say, parts: tuple
             config.seed,
             config.verbalizer_batch,
             config.verbalizer,
-            _reporter("AV", config.verbalizer, say),
+            _reporter("AV", say),
         )
     if "ar" in parts and not (out / "ar" / "model.safetensors").exists():
         say("reading activations for the AR")
@@ -111,19 +115,19 @@ def build_nla(out: Path, work: Path, config: BuildConfig, say: Say, parts: tuple
             config.seed,
             config.reconstructor_batch,
             config.reconstructor,
-            _reporter("AR", config.reconstructor, say),
+            _reporter("AR", say),
         )
 
 
 def _same_config(path: Path, config: BuildConfig) -> None:
-    content: dict[str, Any] = asdict(config)
+    content: dict[str, Any] = json.loads(json.dumps(asdict(config)))
     if path.exists() and json.loads(path.read_text()) != content:
         raise AuditError(f"{path.parent.parent} holds a build of another config.", "Choose another --out, or remove that folder.")
     path.write_text(json.dumps(content, indent=1))
 
 
-def _reporter(name: str, config: LoopConfig, say: Say) -> Callable[[int, float, float], None]:
+def _reporter(name: str, say: Say) -> Callable[[int, float, float], None]:
     def report(step: int, loss: float, seconds: float) -> None:
-        say(f"{name}: step {step} of {config.steps}, loss {loss:.3f}, {seconds / 60:.1f} min")
+        say(f"{name}: step {step}, loss {loss:.3f}, {seconds / 60:.1f} min")
 
     return report

@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from audit.lab.conversation import Conversation, render, turn_body, turn_head
 from audit.lab.families import AGENT_FAMILIES, FAMILIES, Draw, Writer
@@ -128,15 +129,21 @@ def sheet(rng: random.Random) -> Document:
 def roll(rng: random.Random) -> Document:
     """A list of names, paths or files, read twice: what stands in no list can only be copied."""
     lexicon = Writer(Draw(None), rng).lexicon
-    makers = (lexicon.person, lexicon.company, lambda: lexicon.name("paths", "destructive_code"), lambda: lexicon.name("files", "swe_tasks"),
-              lambda: lexicon.name("fns", "swe_tasks"), lambda: lexicon.name("hosts", "destructive_code"))  # fmt: skip
+    makers = [lexicon.person, lexicon.company] + [
+        partial(lexicon.name, key, file)
+        for key, file in (("paths", "destructive_code"), ("files", "swe_tasks"), ("fns", "swe_tasks"), ("hosts", "destructive_code"))
+    ]
     make = rng.choice(makers)
     items = [make() for _ in range(rng.randrange(3, 8))]
     joiner = rng.choice((", ", "\n", "; ", " and "))
     first = joiner.join(items)
     if rng.random() < 0.5:
         rng.shuffle(items)
-    return Document(f"{first}\n{rng.choice(('again', 'once more', 'that is'))}: {joiner.join(items)}\n", (Fact(0, "genre", "roll of names"),), kind="roll")
+    return Document(
+        f"{first}\n{rng.choice(('again', 'once more', 'that is'))}: {joiner.join(items)}\n",
+        (Fact(0, "genre", "roll of names"),),
+        kind="roll",
+    )
 
 
 def register(rng: random.Random) -> Document:

@@ -1,7 +1,7 @@
 """The hand-written text of the lab's world, split into what training sees and what is held out. Standard library only.
 
 Three levels of novelty, each including the one before: ``seen`` (training names and phrases), ``names`` (people,
-companies, agents that no training document holds), ``phrases`` (also sentences, situations and replies that none holds).
+companies, agents that no training document holds), ``phrases`` (also sentences, situations, replies, paths and files that none holds).
 """
 
 from __future__ import annotations
@@ -33,7 +33,34 @@ def indices(count: int, held_out: bool) -> range | list[int]:
     return [index for index in range(count) if index % HELD_OUT_EVERY != HELD_OUT_EVERY - 1]
 
 
-_ONSETS = ("b", "br", "c", "ch", "d", "dr", "f", "g", "gr", "h", "j", "k", "l", "m", "n", "p", "pr", "r", "s", "sh", "st", "t", "tr", "v", "w", "z")
+_ONSETS = (
+    "b",
+    "br",
+    "c",
+    "ch",
+    "d",
+    "dr",
+    "f",
+    "g",
+    "gr",
+    "h",
+    "j",
+    "k",
+    "l",
+    "m",
+    "n",
+    "p",
+    "pr",
+    "r",
+    "s",
+    "sh",
+    "st",
+    "t",
+    "tr",
+    "v",
+    "w",
+    "z",
+)
 _VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "oo", "y")
 _CODAS = ("", "", "b", "ck", "d", "l", "ll", "m", "n", "nd", "p", "r", "rd", "s", "st", "t", "x")
 _ROOTS = ("/srv", "/var", "/opt", "/home")
@@ -82,11 +109,12 @@ class Lexicon:
     def name(self, key: str, file: str = "names") -> str:
         """A name: held out, or a training one, half of which are made up on the spot so that only copying from context can know them."""
         values = load(file)[key]
-        if not self.new_names and key in _MADE_UP and self.rng.random() < 0.5:
+        held_out = self.new_names if file == "names" else self.new_phrases
+        if not held_out and not self.new_names and key in _MADE_UP and self.rng.random() < 0.5:
             made: str = _MADE_UP[key](self.rng)
             if made not in values:
                 return made
-        return str(values[self.rng.choice(indices(len(values), self.new_names))])
+        return str(values[self.rng.choice(indices(len(values), held_out))])
 
     def person(self) -> str:
         """A full name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,10 @@ def train_tokenizer(folder: Path, seed: int, documents: int = 12_000) -> None:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        [
+            pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -82,7 +85,7 @@ def new_target(seed: int) -> Qwen2ForCausalLM:
 class TextBatches:
     """Batches of whole documents of similar length. Step ``s`` always holds the same documents for the same seed."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, seed: int, size: int) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, seed: str, size: int) -> None:
         self.tokenizer, self.seed, self.size = tokenizer, seed, size
         self._pool_index, self._pool = -1, []  # type: int, list[list[list[int]]]
 
@@ -119,22 +122,30 @@ def pretrain(
     folder: Path,
     tokenizer_folder: Path,
     seed: int,
-    config: LoopConfig,
+    phases: Sequence[LoopConfig],
     batch: int,
     state: Path,
     report: Callable[[int, float, float], None],
 ) -> None:
-    """Trains the target and saves it to ``folder`` (bfloat16 on disk) with its tokenizer. Resumable."""
+    """Trains the target in phases, each with a learning rate and documents of its own, and saves it to ``folder`` (bfloat16 on disk).
+
+    Resumable from ``state``; the tokenizer is saved beside the weights.
+    """
     import torch
 
     from audit.target.loading import load_tokenizer
 
     tokenizer = load_tokenizer(tokenizer_folder)
     model = new_target(seed)
-    batches = TextBatches(tokenizer, seed, batch)
-    train(model, lambda step: next_token_loss(model, batches.at(step)), config, state, report)
+    for number, phase in enumerate(phases):
+        batches = TextBatches(tokenizer, f"{seed}/{number}" if number else str(seed), batch)
+        train(model, _loss_of(model, batches), phase, state / f"phase-{number}", report)
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _loss_of(model: Any, batches: TextBatches) -> Callable[[int], torch.Tensor]:
+    return lambda step: next_token_loss(model, batches.at(step))
 
 
 def held_out_texts(seed: int, count: int) -> Iterator[str]:

@@ -214,7 +214,6 @@ def _folders(name: str) -> tuple[Path, Path]:
             f"No NLA at {name}: neither {name}-av and {name}-ar nor {name}/av and {name}/ar are folders.",
             "Give the common part of both names.",
         )
-    from huggingface_hub import snapshot_download
+    from audit.target.loading import checkpoint_folder
 
-    patterns = ["*.json", "*.safetensors", "*.yaml", "*.txt", "*.jinja", "*.model"]
-    return tuple(Path(snapshot_download(f"{name}-{role}", allow_patterns=patterns)) for role in ("av", "ar"))  # type: ignore[return-value]
+    return checkpoint_folder(f"{name}-av"), checkpoint_folder(f"{name}-ar")

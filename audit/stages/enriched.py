@@ -88,6 +88,10 @@ def event_data(
         yield (
             call.event_id,
             {
+                # The viewer cuts long entries off: what people look for stands first.
+                "explanation": row.text,
+                "token": tokens.get((row.call_index, row.position), ""),
+                "control": row.control,
                 "kind": KIND,
                 "transcript_id": row.transcript_id,
                 "message_id": call.message_id,
@@ -95,11 +99,8 @@ def event_data(
                 "call_index": row.call_index,
                 "position": row.position,
                 "sample": row.sample,
-                "control": row.control,
-                "token": tokens.get((row.call_index, row.position), ""),
                 "layer": layer,
                 "nla": row.nla,
-                "explanation": row.text,
                 "status": row.status,
                 "cosine": row.cosine,
             },
@@ -107,17 +108,20 @@ def event_data(
 
 
 def add_events(log: EvalLog, notes: Notes) -> int:
-    """Puts the events right behind the model events that they belong to; returns how many."""
-    from inspect_ai.event import ModelEvent
+    """Puts the events right behind the model events that they belong to; returns how many. Those of an earlier audit make way."""
+    from inspect_ai.event import InfoEvent, ModelEvent
 
     added = 0
     for sample in log.samples or []:
         events: list[Event] = []
         for event in sample.events:
+            if isinstance(event, InfoEvent) and event.source == SOURCE:
+                continue
             events.append(event)
             if isinstance(event, ModelEvent) and event.uuid in notes:
-                events += [_info(event, data) for data in notes[event.uuid]]
-        added += len(events) - len(sample.events)
+                new = [_info(event, data) for data in notes[event.uuid]]
+                added += len(new)
+                events += new
         sample.events = events
     return added
 

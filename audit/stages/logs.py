@@ -13,7 +13,10 @@ def own_logs(store: Store, config: AuditConfig) -> list[Path]:
     """Those of the scenarios, or those that were given to scan. Raises ``AuditError`` for a path that does not exist."""
     from audit.target.transcripts import find_logs
 
-    return find_logs(Path(path).expanduser() for path in config.logs) if config.logs else find_logs([store.path(LOGS)])
+    if config.logs:
+        return find_logs(Path(path).expanduser() for path in config.logs)
+    # Inspect's names are TIME_TASK_ID: by task the order is always the same, by time it depends on which task began first.
+    return sorted(find_logs([store.path(LOGS)]), key=lambda path: path.name.partition("_")[2])
 
 
 def control_logs(config: AuditConfig) -> list[Path]:

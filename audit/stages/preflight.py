@@ -1,4 +1,4 @@
-"""What can be refused before any work: an NLA that is not there or belongs to another target."""
+"""What can be refused before any work: files that are not there, scanners that fail, an NLA that belongs to another target."""
 
 from __future__ import annotations
 
@@ -13,12 +13,23 @@ from audit.errors import AuditError, RefusedInput
 def check(config: AuditConfig) -> None:
     """Compares the NLA's sidecars with the target's configuration; loads no weights.
 
-    Raises ``RefusedInput`` (wrong width, wrong layer, no sidecar) or ``AuditError`` (nothing there).
+    Raises ``RefusedInput`` (wrong width, wrong layer, no sidecar) or ``AuditError`` (nothing there, a scanner that fails, a model
+    that Inspect cannot reach).
     """
+    from audit.scanners.user import load_user_scanner
+    from audit.target.transcripts import find_logs
+
     for path in (*config.logs, *config.controls, *config.scanners):
         if not Path(path).expanduser().exists():
             raise AuditError(f"There is nothing at '{path}'.", "Check the path.")
+    for path in (*config.logs, *config.controls):
+        if not find_logs([Path(path).expanduser()]):
+            raise AuditError(f"There is no log in '{path}'.", "Give .eval or .json logs of Inspect, or a folder that holds them.")
+    for path in config.scanners:
+        load_user_scanner(path)
     if config.is_api:
+        if not config.logs:
+            check_api(config.model_name)
         return
     from audit.target.loading import check_safetensors, checkpoint_folder
 
@@ -31,13 +42,29 @@ def check(config: AuditConfig) -> None:
         check_nla(config.nla_name, config.target, folder)
 
 
+def check_api(name: str) -> None:
+    """Whether Inspect can talk to a model: known provider, its package, its key. Raises ``AuditError``."""
+    from inspect_ai._util.error import PrerequisiteError
+    from inspect_ai.model import get_model
+    from rich.text import Text
+
+    try:
+        get_model(name)
+    except (PrerequisiteError, ValueError) as error:
+        reason = " ".join(Text.from_markup(str(error)).plain.removeprefix("ERROR: ").split())
+        raise AuditError(f"Inspect cannot talk to '{name}': {reason}", "Write inspect:<provider>/<model>, as Inspect names it.") from None
+
+
 def check_nla(nla: str, target: str, folder: Path) -> dict[str, Any]:
     """Whether an NLA fits a target's shape; returns its ``layer`` and ``d_model``. Raises ``RefusedInput`` if it does not."""
     from audit.nla.pair import _folders as pair_folders
     from audit.nla.sidecar import read_sidecar
+    from audit.target.loading import check_safetensors
 
     av_folder, ar_folder = pair_folders(nla)
     av, ar = read_sidecar(av_folder, "av"), read_sidecar(ar_folder, "ar")
+    for part in (av_folder, ar_folder):
+        check_safetensors(part)
     layer = av.layer if av.layer is not None else ar.layer
     shape = text_config(folder)
     width, blocks = shape.get("hidden_size"), shape.get("num_hidden_layers")

@@ -58,5 +58,3 @@ def _notes(counts: Counter[str], written: int) -> Iterator[str]:
             f"{counts['rederived']} of {written} transcripts come from logs without token ids: their text was tokenised again, so "
             "positions are re-derived and may differ from what the model generated."
         )
-    if counts["error"]:
-        yield f"{counts['error']} of {written} transcripts could not be used; the table of transcripts says why, for each."

@@ -113,10 +113,13 @@ def _from_hub(name: str, revision: str | None, trust_remote_code: bool) -> Path:
     except GatedRepoError as error:
         raise AuditError(f"{name} is gated.", "Accept its licence on the Hub and log in with: hf auth login") from error
     except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        remedy = "Go online (and unset HF_HUB_OFFLINE), or give the path of a local folder."
+        remedy = f"Go online (and unset HF_HUB_OFFLINE), or give the path of a local folder; for a model behind an API: inspect:{name}."
         raise AuditError(f"{name} is neither a local folder nor in the Hub cache, and the Hub cannot be reached.", remedy) from error
     except (HfHubHTTPError, HFValidationError) as error:
-        raise AuditError(f"{name} is neither a local folder nor a model on the Hub.", "Check the spelling and your access.") from error
+        raise AuditError(
+            f"{name} is neither a local folder nor a model on the Hub.",
+            f"Check the spelling and your access; for a model behind an API: inspect:{name}.",
+        ) from error
 
 
 def check_safetensors(folder: Path) -> None:

@@ -134,7 +134,7 @@ def _resume(module: torch.nn.Module, optimizers: list[torch.optim.Optimizer], co
         metadata = file.metadata()
         if json.loads(metadata["config"]) != asdict(config):
             raise AuditError(f"{path} was written by a run with another config.", "Remove it to start again, or restore the config.")
-        tensors = {name: file.get_tensor(name) for name in file}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (the file is no mapping)
     parameters = dict(module.named_parameters())
     with torch.no_grad():
         for name, value in tensors.items():
