@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.lab.lexicon import Novelty
-from audit.lab.nla import ExplainedActivations, explained_activations, nla_documents, residual_rows, setting_span
+from audit.lab.nla import explained_activations, nla_documents, residual_rows, setting_span
 from audit.lab.play import Played, play
 from audit.lab.world import AGENT_FAMILIES, scenario_samples
 from audit.nla import NlaPair
@@ -21,6 +21,7 @@ from audit.nla.fidelity import cosine, fve
 from audit.records import Explanation, Site
 from audit.scanners.base import get_scanner, load_builtin, scan_explanations
 from audit.statistics import auroc
+from audit.training.warm_start import ExplainedActivations
 
 SCANNER = "awareness.lexical"
 SITES = 12

@@ -14,7 +14,8 @@ Vectors = NDArray[np.float32]
 def unit(vectors: Vectors) -> NDArray[np.float64]:
     """Rows scaled to norm one, in float64; a zero row stays zero."""
     wide = np.asarray(vectors, dtype=np.float64)
-    return wide / np.maximum(np.linalg.norm(wide, axis=-1, keepdims=True), 1e-12)
+    scaled: NDArray[np.float64] = wide / np.maximum(np.linalg.norm(wide, axis=-1, keepdims=True), 1e-12)
+    return scaled
 
 
 def cosine(activations: Vectors, reconstructions: Vectors) -> NDArray[np.float64]:

@@ -70,7 +70,7 @@ class Verbalizer:
                 f"The vectors have shape {vectors.shape}, but this AV reads [n, {self.sidecar.d_model}].",
                 "Use activations of its own target.",
             )
-        finite = np.isfinite(vectors).all(axis=1).nonzero()[0]
+        finite = np.flatnonzero(np.isfinite(vectors).all(axis=1))
         results = [Decoded("", "failed", 0)] * len(vectors)
         if not len(finite):
             return results
@@ -147,7 +147,7 @@ def load_pair(name: str, d_model: int | None = None, layers: int | None = None) 
 
     ``d_model`` and ``layers`` are the target's. Raises ``RefusedInput`` if the NLA cannot belong to it.
     """
-    av_folder, ar_folder = _folders(name)
+    av_folder, ar_folder = pair_folders(name)
     av_sidecar, ar_sidecar = read_sidecar(av_folder, "av"), read_sidecar(ar_folder, "ar")
     layer = av_sidecar.layer if av_sidecar.layer is not None else ar_sidecar.layer
     if layer is None:
@@ -201,7 +201,8 @@ def _stop_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
     return tuple(sorted(token for token in ids if token is not None))
 
 
-def _folders(name: str) -> tuple[Path, Path]:
+def pair_folders(name: str) -> tuple[Path, Path]:
+    """The folders of the AV and the AR that ``name`` stands for (see ``load_pair``); downloads them if it is a Hub name."""
     if name == "lab":
         from audit.lab import weights_folder
 

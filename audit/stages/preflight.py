@@ -57,7 +57,7 @@ def check_api(name: str) -> None:
 
 def check_nla(nla: str, target: str, folder: Path) -> dict[str, Any]:
     """Whether an NLA fits a target's shape; returns its ``layer`` and ``d_model``. Raises ``RefusedInput`` if it does not."""
-    from audit.nla.pair import _folders as pair_folders
+    from audit.nla.pair import pair_folders
     from audit.nla.sidecar import read_sidecar
     from audit.target.loading import check_safetensors
 

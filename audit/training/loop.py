@@ -88,7 +88,8 @@ def train(
 def _optimizers(module: torch.nn.Module, config: LoopConfig) -> list[torch.optim.Optimizer]:
     import torch
 
-    matrices, rest = [], []
+    matrices: list[torch.nn.Parameter] = []
+    rest: list[torch.nn.Parameter] = []
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             (matrices if parameter.ndim == 2 and "embed" not in name and "lm_head" not in name else rest).append(parameter)
