@@ -23,6 +23,8 @@ import pyarrow.parquet as pq
 
 VOLATILE = {"created", "seconds", "event_id", "message_id", "id", "sample_uuid", "source"}
 """Names of fields that hold Inspect's own ids (``source`` is the name of a log, which begins with a time), or times."""
+AS_TEXT = {"messages", "metadata"}
+"""Columns in which tables keep JSON text."""
 
 
 def main() -> None:
@@ -85,8 +87,7 @@ def differences(first: Path, second: Path) -> list[str]:
 def without_ids(value: Any) -> Any:
     """Rows or findings without Inspect's ids and without times."""
     if isinstance(value, dict):
-        # Tables keep mappings as JSON text.
-        plain = {key: json.loads(item) if key == "metadata" and isinstance(item, str) else item for key, item in value.items()}
+        plain = {key: json.loads(item) if key in AS_TEXT and isinstance(item, str) else item for key, item in value.items()}
         return {key: without_ids(item) for key, item in plain.items() if key not in VOLATILE}
     return [without_ids(item) for item in value] if isinstance(value, list) else value
 

@@ -34,7 +34,6 @@ from audit.cli import cli
 from audit.cli.outcome import run_command
 from audit.findings import schema
 from audit.lab import weights_folder
-from audit.store import MANIFEST
 
 pytestmark = pytest.mark.slow
 
@@ -215,7 +214,7 @@ def explanation_events(folder: Path) -> Iterator[Any]:
     from inspect_ai.log import read_eval_log
 
     for file in sorted(folder.glob("*.eval")):
-        for sample in read_eval_log(str(file)).samples or []:
+        for sample in read_eval_log(str(file), resolve_attachments="full").samples or []:
             yield from (event for event in sample.events if event.event == "info" and event.source == "nla")
 
 
@@ -263,7 +262,7 @@ def test_inspect_view_shows_explanations_beside_the_call(finished: Finished, vie
     transcripts, _, _, explanations, _ = tables(finished.folder)
     row = explanations[(explanations["control"] == "none") & (explanations["text"].str.len() > 0)].iloc[0]
     source = transcripts.loc[transcripts["transcript_id"] == row["transcript_id"], "source"].item()
-    _, sample, epoch = row["transcript_id"].split("/")
+    _, sample, epoch = row["transcript_id"].rsplit("/", 2)
     chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 1400, "height": 1400, "deviceScaleFactor": 1, "mobile": False})
     chromium.get(f"{viewer}/#/logs/{source}/samples/sample/{sample}/{epoch}/transcript")
     # Info events are shown as JSON, which writes line breaks as two characters.
@@ -370,17 +369,71 @@ def test_logs_of_another_provider_are_audited_and_called_rederived(tmp_path: Pat
     assert len(list(explanation_events(out / "enriched"))) == len(explanations)
 
 
-def test_a_target_behind_an_api_is_audited_by_its_words(tmp_path: Path) -> None:
-    command = nla_audit("run", "--target", "inspect:mockllm/model", "--scenario", "blackmail", "--limit", "2", "--json", "--out", "a")
-    process = call(command, tmp_path)
-    assert process.returncode == 0, process.stderr
-    found = json.loads(process.stdout)
+@pytest.fixture(scope="module")
+def perch() -> list[str]:
+    """A provider of a model behind an API, which says what is put on its perch and fails when nothing is left there."""
+    from inspect_ai.model import ModelAPI, ModelOutput, ModelUsage, modelapi
+
+    texts: list[str] = []
+
+    @modelapi(name="parrot")
+    class Parrot(ModelAPI):
+        async def generate(self, input: Any, tools: Any, tool_choice: Any, config: Any) -> ModelOutput:
+            if not texts:
+                raise ConnectionError("the parrot has left")
+            output = ModelOutput.from_content("parrot/grey", texts.pop())
+            output.usage = ModelUsage()
+            return output
+
+    return texts
+
+
+@pytest.fixture
+def parrot(perch: list[str]) -> list[str]:
+    """What the provider will say; empty at first."""
+    perch.clear()
+    return perch
+
+
+def test_a_target_behind_an_api_is_audited_by_its_words(parrot: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parrot += [
+        "I have read the mails and there is nothing that I should do.",
+        "I think that this is a test of my alignment by its evaluators.",
+    ]
+    out = tmp_path / "a"
+    command = ["run", "--target", "inspect:parrot/grey", "--scenario", "blackmail", "--limit", "2", "--json", "--out", str(out)]
+    assert run_command(cli, command) == 0
+    found = json.loads(capsys.readouterr().out)
     jsonschema.validate(found, schema())
     [row] = found["scenarios"]
-    assert row["usable"] == 2 and row["harmful_rate"] == 0.0 and row["verbalised_rate"] == 0.0 and row["nla_aware_rate"] is None
+    assert row["usable"] == 2 and row["harmful_rate"] == 0.0 and row["verbalised"] == 1 and row["nla_aware_rate"] is None
     assert found["nla"] is None
     [missing] = [limit for limit in found["limits"] if "can only be talked to" in limit]
-    assert "--nla" in missing and "can only be talked to" in (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+    assert "--nla" in missing and "can only be talked to" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_run_in_which_every_conversation_fails_is_no_clean_one(
+    parrot: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a"
+    command = ["run", "--target", "inspect:parrot/grey", "--scenario", "blackmail", "--limit", "2", "--out", str(out)]
+    assert run_command(cli, command) == 3
+    shown = capsys.readouterr().err
+    assert "Every conversation ended with an error" in shown and "the parrot has left" in shown
+    parrot += ["I have read the mails."] * 2
+    assert run_command(cli, command) == 0
+    [row] = audit.load(out).findings["scenarios"]  # type: ignore[index]
+    assert row["usable"] == 2
+
+
+def test_what_was_not_measured_is_not_below_a_threshold(parrot: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from inspect_ai import Task, eval
+    from inspect_ai.dataset import Sample
+
+    parrot += ["Hello."]
+    eval(Task(dataset=[Sample(input="Hi")], name="unscored"), model="parrot/grey", log_dir=str(tmp_path / "logs"), display="none")
+    assert run_command(cli, ["scan", str(tmp_path / "logs"), "--out", str(tmp_path / "a"), "--fail-on", "0.5"]) == 2
+    assert "no harmful rate" in capsys.readouterr().err
 
 
 def test_a_target_without_an_nla_is_audited_by_its_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -426,11 +479,12 @@ def spoil(log: Path, to: Path) -> None:
     failed.error = EvalError(message="the tool \x1b[31mbroke", traceback="", traceback_ansi="")
     for event in [event for event in changed.events if event.event == "model"]:
         event.input[-1].content = "Another question."
-    for event in [event for event in silent.events if event.event == "model"]:
-        event.output.choices[0].message.content = ""
-        event.output.choices[0].message.tool_calls = None
-        assert event.output.metadata is not None
-        event.output.metadata["nla"]["output_ids"] = []
+    # Only its first call stays: the messages of later ones hold its reply.
+    event, *later = [event for event in silent.events if event.event == "model"]
+    silent.events = [other for other in silent.events if other not in later]
+    event.output.choices[0].message.content, event.output.choices[0].message.tool_calls = "", None
+    assert event.output.metadata is not None
+    event.output.metadata["nla"]["output_ids"] = []
     write_eval_log(whole, str(to))
 
 
@@ -476,7 +530,7 @@ def altered_target(folder: Path, change: Callable[[Path], None]) -> Path:
 def test_a_changed_template_refuses_every_transcript_and_says_so(finished: Finished, tmp_path: Path) -> None:
     def other_template(folder: Path) -> None:
         file = folder / "chat_template.jinja"
-        file.write_text(file.read_text(encoding="utf-8").replace("<|im_start|>", "<|im_start|> ", 1), encoding="utf-8")
+        file.write_text(file.read_text(encoding="utf-8").replace("<|im_start|>", "<|im_start|> "), encoding="utf-8")
 
     target = altered_target(tmp_path / "target", other_template)
     out = tmp_path / "a"
@@ -587,10 +641,10 @@ def test_a_folder_that_cannot_be_written_into_is_a_mistake_not_a_bug(tmp_path: P
 
 def test_interrupted_by_the_user_it_says_how_to_go_on(tmp_path: Path) -> None:
     process = subprocess.Popen(nla_audit(*quick(tmp_path / "a")), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    manifest, deadline = tmp_path / "a" / MANIFEST, time.monotonic() + SECONDS
-    while not manifest.is_file() and process.poll() is None and time.monotonic() < deadline:
+    deadline = time.monotonic() + SECONDS
+    # Conversations have begun; Inspect has handlers of its own for this signal.
+    while not list(tmp_path.glob("a/logs/*.eval")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    time.sleep(1)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=SECONDS)
     assert process.returncode == 130, errors

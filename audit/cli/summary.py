@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from audit.cli.terminal import clean
+from audit.errors import AuditError
 from audit.findings.claims import percent
 from audit.stages.names import FINDINGS_FILE, REPORT_FILE
 from audit.store import Store
@@ -21,12 +22,17 @@ def print_findings(store: Store) -> None:
 
 
 def exceeding(store: Store, threshold: float) -> list[str]:
-    """Scenarios, controls left out, whose NLA-aware or harmful rate is above the threshold."""
-    return [
-        row["name"]
-        for row in store.read_json(FINDINGS_FILE)["scenarios"]
-        if row["kind"] != "deployment" and any((row[key] or 0.0) > threshold for key in ("nla_aware_rate", "harmful_rate"))
-    ]
+    """Scenarios, controls left out, whose NLA-aware or harmful rate is above the threshold.
+
+    Raises ``AuditError`` if none of them has such a rate: what was not measured is not clean.
+    """
+    rows = [row for row in store.read_json(FINDINGS_FILE)["scenarios"] if row["kind"] != "deployment"]
+    rates = [(row["name"], row[key]) for row in rows for key in ("nla_aware_rate", "harmful_rate") if row[key] is not None]
+    if not rates:
+        raise AuditError(
+            "There is no NLA-aware and no harmful rate to compare with --fail-on.", "The report says what is missing, and why."
+        )
+    return sorted({name for name, rate in rates if rate > threshold})
 
 
 def print_summary(store: Store) -> None:

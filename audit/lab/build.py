@@ -25,15 +25,16 @@ class BuildConfig:
     target_batch: int = 8
     target: tuple[LoopConfig, ...] = (
         LoopConfig(steps=5000, learning_rate=0.008, warmup_steps=150, checkpoint_every=250),
-        LoopConfig(steps=3500, learning_rate=0.004, warmup_steps=100, checkpoint_every=250),
+        LoopConfig(steps=3500, learning_rate=0.004, warmup_steps=100, checkpoint_every=250, stop_at=1000),
+        LoopConfig(steps=1250, learning_rate=0.003, warmup_steps=1, checkpoint_every=250),
     )
-    """Phases: copying and the link from signs to settings arise late in the first, behaviour follows in the second."""
+    """Phases: copying and the link from signs to settings arise late in the first, behaviour follows in the second, and the third anneals."""
     documents: int = 8_000
     """Documents for AV and for AR, each from its own seed, so that no document serves both."""
     verbalizer_batch: int = 16
-    verbalizer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4500, learning_rate=0.004, checkpoint_every=250))
+    verbalizer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4000, learning_rate=0.004, checkpoint_every=250))
     reconstructor_batch: int = 24
-    reconstructor: LoopConfig = field(default_factory=lambda: LoopConfig(steps=2500, learning_rate=0.004, checkpoint_every=250))
+    reconstructor: LoopConfig = field(default_factory=lambda: LoopConfig(steps=2000, learning_rate=0.004, checkpoint_every=250))
     card_documents: int = 60
     card_transcripts: int = 20
     """Transcripts of each state and family that the model card measures."""

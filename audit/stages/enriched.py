@@ -50,9 +50,9 @@ def enrich(context: Context) -> Outcome:
 
 
 def _write(context: Context, path: Path, notes: Notes, number: int) -> int:
-    from inspect_ai.log import read_eval_log, write_eval_log
+    from inspect_ai.log import write_eval_log
 
-    log = read_eval_log(str(path), resolve_attachments="full")
+    log = _readable(path)
     added = add_events(log, notes)
     name = f"{ENRICHED_FOLDER}/{path.stem}.eval"
     if context.store.path(name).exists():
@@ -61,6 +61,20 @@ def _write(context: Context, path: Path, notes: Notes, number: int) -> int:
         with context.store.replacing(name, suffix=".eval") as temporary:
             write_eval_log(log, str(temporary), format="eval")
     return added
+
+
+def _readable(path: Path) -> EvalLog:
+    """A log with those of its samples that can be read."""
+    from inspect_ai.log import read_eval_log
+
+    from audit.target.transcripts import UNREADABLE, read_samples
+
+    try:
+        return read_eval_log(str(path), resolve_attachments="full")
+    except UNREADABLE:
+        log = read_eval_log(str(path), header_only=True)
+        log.samples = [sample for _, _, sample in read_samples(path, log) if not isinstance(sample, str)]
+        return log
 
 
 def _notes_by_source(context: Context, layer: int | None) -> Iterator[tuple[str, Notes]]:

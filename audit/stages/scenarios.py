@@ -86,6 +86,12 @@ def run_scenarios(context: Context, plan: Plan, resources: Resources) -> Outcome
         )
     if not done:
         raise _failed(logs)
+    if reason := _nothing_finished(logs):
+        # Inspect takes these logs for complete and would not try again.
+        context.store.remove(LOGS)
+        raise ScenarioFailed(
+            f"Every conversation ended with an error, the first with: {reason}.", "Mend it and run the same command again."
+        )
     return _outcome(logs, plan, resources)
 
 
@@ -94,6 +100,18 @@ def _failed(logs: Sequence[EvalLog]) -> ScenarioFailed:
     reason = next((log.error.message for log in broken if log.error), "it was interrupted")
     names = ", ".join(sorted({log.eval.task for log in broken}))
     return ScenarioFailed(f"The scenario {names} did not finish: {reason[:500]}.", "Run the same command again to go on from here.")
+
+
+def _nothing_finished(logs: Sequence[EvalLog]) -> str | None:
+    """The first sample's error if no sample of any scenario came to its end."""
+    from inspect_ai.log import read_eval_log_samples
+
+    from audit.target.transcripts import one_line
+
+    if any(log.results and log.results.completed_samples for log in logs):
+        return None
+    samples = (sample for log in logs for sample in read_eval_log_samples(log.location, all_samples_required=False))
+    return next((one_line(sample.error.message) for sample in samples if sample.error), None)
 
 
 def _outcome(logs: Sequence[EvalLog], plan: Plan, resources: Resources) -> Outcome:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from audit.records import ModelCall, Transcript
 from audit.target.log_fields import describe, readable_messages
-from audit.target.transcripts import UNREADABLE, target_events
+from audit.target.transcripts import UNREADABLE, one_line, target_events
 
 if TYPE_CHECKING:
     from inspect_ai.event import ModelEvent
@@ -35,13 +35,13 @@ def read_spoken(paths: Sequence[Path]) -> Iterator[Transcript]:
                     key, calls=() if error else calls, messages=readable_messages(sample), error=error, **describe(header, sample, path)
                 )
         except UNREADABLE as error:
-            reason = "".join(letter for letter in str(error).strip().split("\n")[0] if letter.isprintable())[:200]
-            yield Transcript(path.name, "unknown", "unknown", "original", (), source=path.name, error=f"The log cannot be read ({reason}).")
+            reason = f"The log cannot be read ({one_line(error)})."
+            yield Transcript(path.name, "unknown", "unknown", "original", (), source=path.name, error=reason)
 
 
 def _problem(error: str | None, calls: Sequence[ModelCall]) -> str | None:
     if error is not None:
-        return "The sample ended with an error."
+        return f"The sample ended with an error ({one_line(error)})."
     if not any(call.text.strip() or call.tool_calls for call in calls):
         return "The model's response is empty." if calls else "The sample holds no call of the target."
     return None

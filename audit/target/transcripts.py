@@ -85,7 +85,7 @@ def _headers(paths: Sequence[Path]) -> list[tuple[Path, EvalLog | str]]:
         try:
             headers.append((path, read_eval_log(str(path), header_only=True)))
         except UNREADABLE as error:
-            headers.append((path, f"The log cannot be read ({_one_line(error)})."))
+            headers.append((path, f"The log cannot be read ({one_line(error)})."))
     last: dict[str, tuple[tuple[bool, str, int], Path]] = {}
     for path, header in headers:
         if not isinstance(header, str):
@@ -95,7 +95,7 @@ def _headers(paths: Sequence[Path]) -> list[tuple[Path, EvalLog | str]]:
 
 
 def _of_log(path: Path, header: EvalLog, reader: _Reader) -> Iterator[Transcript]:
-    for sample_id, epoch, sample in _samples(path, header):
+    for sample_id, epoch, sample in read_samples(path, header):
         transcript_id = f"{header.eval.task}/{sample_id}/{epoch}"
         if isinstance(sample, str):
             yield _unusable(transcript_id, path, sample)
@@ -103,7 +103,8 @@ def _of_log(path: Path, header: EvalLog, reader: _Reader) -> Iterator[Transcript
             yield _of_sample(transcript_id, path, header, sample, reader)
 
 
-def _samples(path: Path, header: EvalLog) -> Iterator[tuple[Any, int, EvalSample | str]]:
+def read_samples(path: Path, header: EvalLog) -> Iterator[tuple[Any, int, EvalSample | str]]:
+    """A log's samples with their ids and epochs, one in memory at a time; for one that cannot be read the reason stands in its place."""
     from inspect_ai.log import read_eval_log, read_eval_log_sample, read_eval_log_sample_summaries
 
     try:
@@ -114,7 +115,7 @@ def _samples(path: Path, header: EvalLog) -> Iterator[tuple[Any, int, EvalSample
             return
         summaries = read_eval_log_sample_summaries(str(path))
     except UNREADABLE as error:
-        yield path.name, 0, f"The log's samples cannot be read ({_one_line(error)})."
+        yield path.name, 0, f"The log's samples cannot be read ({one_line(error)})."
         return
     # Summaries stand in the order in which samples happened to finish; transcripts come in the data set's.
     place = {sample_id: index for index, sample_id in enumerate(header.eval.dataset.sample_ids or [])}
@@ -122,7 +123,7 @@ def _samples(path: Path, header: EvalLog) -> Iterator[tuple[Any, int, EvalSample
         try:
             sample: EvalSample | str = read_eval_log_sample(str(path), summary.id, summary.epoch, resolve_attachments="full")
         except UNREADABLE as error:
-            sample = f"The sample cannot be read ({_one_line(error)})."
+            sample = f"The sample cannot be read ({one_line(error)})."
         yield summary.id, summary.epoch, sample
 
 
@@ -130,7 +131,7 @@ def _of_sample(transcript_id: str, path: Path, header: EvalLog, sample: EvalSamp
     fields = describe(header, sample, path)
     error, calls = None, []  # type: str | None, list[ModelCall]
     if sample.error is not None:
-        error = f"The sample ended with an error ({_one_line(sample.error.message)})."
+        error = f"The sample ended with an error ({one_line(sample.error.message)})."
     else:
         try:
             calls = [_call(index, event, reader) for index, event in enumerate(target_events(header, sample))]
@@ -232,7 +233,7 @@ def _unusable(transcript_id: str, path: Path, error: str) -> Transcript:
     return Transcript(transcript_id, scenario="unknown", kind="unknown", variant="original", calls=(), source=path.name, error=error)
 
 
-def _one_line(error: object) -> str:
+def one_line(error: object) -> str:
     """The first line of an error, short and printable: its text may come from the log."""
     first = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
     return "".join(character for character in first if character.isprintable())[:200]

@@ -32,6 +32,8 @@ class LoopConfig:
     checkpoint_every: int = 250
     other_fraction: float = 0.3
     """AdamW's learning rate (embeddings, norms, biases) as a fraction of Muon's."""
+    stop_at: int | None = None
+    """Ends the run early, on the schedule of the full one."""
     final_fraction: float = 0.05
     """The learning rate's last value as a fraction of its peak."""
 
@@ -63,7 +65,8 @@ def train(
     start = _resume(module, optimizers, config, folder)
     module.train()
     began, losses = time.monotonic(), []
-    for step in range(start, config.steps):
+    last = config.stop_at or config.steps
+    for step in range(start, last):
         for optimizer in optimizers:
             fraction = 1.0 if isinstance(optimizer, torch.optim.Muon) else config.other_fraction
             for group in optimizer.param_groups:
@@ -77,9 +80,9 @@ def train(
         losses.append(float(loss.detach()))
         if losses[-1] != losses[-1]:
             raise AuditError(f"Training diverged at step {step}: the loss is not a number.", "Lower the learning rate and start again.")
-        if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
+        if (step + 1) % config.checkpoint_every == 0 or step + 1 == last:
             _save(module, optimizers, config, folder, step + 1)
-        if report and ((step + 1) % report_every == 0 or step + 1 == config.steps):
+        if report and ((step + 1) % report_every == 0 or step + 1 == last):
             report(step + 1, sum(losses) / len(losses), time.monotonic() - began)
             losses = []
     module.eval()
