@@ -639,7 +639,9 @@ def test_a_folder_that_cannot_be_written_into_is_a_mistake_not_a_bug(tmp_path: P
         assert "--out" in capsys.readouterr().err
 
 
-def test_interrupted_by_the_user_it_says_how_to_go_on(tmp_path: Path) -> None:
+def test_interrupted_by_the_user_it_says_how_to_go_on_and_does(
+    finished: Finished, tmp_path: Path, differences: Callable[[Path, Path], list[str]]
+) -> None:
     process = subprocess.Popen(nla_audit(*quick(tmp_path / "a")), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + SECONDS
     # Conversations have begun; Inspect has handlers of its own for this signal.
@@ -649,3 +651,7 @@ def test_interrupted_by_the_user_it_says_how_to_go_on(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=SECONDS)
     assert process.returncode == 130, errors
     assert "The same command goes on from here" in errors and "Traceback" not in errors
+    assert not (tmp_path / "a" / "report.html").exists()
+    again = call(nla_audit(*quick(tmp_path / "a")), tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert differences(finished.folder, tmp_path / "a") == []

@@ -84,6 +84,9 @@ def run_scenarios(context: Context, plan: Plan, resources: Resources) -> Outcome
             acp_server=False,
             ctl_server=False,
         )
+    if len(logs) < len(tasks):
+        # Interrupted before any log was finished, an evaluation set calls itself done.
+        raise KeyboardInterrupt
     if not done:
         raise _failed(logs)
     if reason := _nothing_finished(logs):
