@@ -8,6 +8,7 @@ import pytest
 
 from audit.records import Explanation, ModelCall, Transcript, Verdict
 from audit.scanners.base import (
+    BUILTIN_MODULES,
     Judgement,
     Passage,
     Scanner,
@@ -56,6 +57,8 @@ def test_cores_receive_wording_and_opaque_keys_only() -> None:
 
 def test_every_registered_core_takes_passages_and_no_transcript() -> None:
     for scanner in registered():
+        if scanner.core.__module__ not in BUILTIN_MODULES:  # registered by another test, as a user's own
+            continue
         assert [found.label for found in judge([Passage("The soup needs salt.", "g", 0)], scanner)] == ["NO"]
         with pytest.raises(AttributeError):
             scanner.core([transcript("I am being tested.")])  # type: ignore[list-item]

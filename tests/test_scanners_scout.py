@@ -70,7 +70,7 @@ def scout(log: Path, name: str, tmp_path: Path) -> list[dict[str, Any]]:
 
     status = scan([getattr(adapters, name)()], transcripts=transcripts_from(str(log)), scans=str(tmp_path), max_processes=1, display="none")
     assert status.complete
-    frame = scan_results_df(status.location).scanners[name]
+    [frame] = scan_results_df(status.location).scanners.values()
     rows: list[dict[str, Any]] = frame.to_dict("records")
     for row in rows:
         row["metadata"] = json.loads(row["metadata"]) if isinstance(row["metadata"], str) else row["metadata"]

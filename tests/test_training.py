@@ -78,7 +78,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path: Path) -> None:
 
 def test_the_learning_rate_warms_up_and_decays() -> None:
     rates = [learning_rate(CONFIG, step) for step in range(20)]
-    assert max(rates) == pytest.approx(0.05) == rates[2] == rates[3]
+    assert [max(rates), rates[2], rates[3]] == pytest.approx([0.05] * 3)
     assert rates[0] < rates[1] < rates[2] and rates[19] < 0.2 * 0.05
 
 
@@ -98,7 +98,7 @@ def test_the_warm_start_makes_the_av_read_its_vector(tmp_path: Path, tiny_tokeni
     warm_start_verbalizer(model, batches, 8, 0, LoopConfig(steps=60, learning_rate=0.01, warmup_steps=5), tmp_path)
     true, swapped = (float(batches.loss(model, held_out, given).detach()) for given in (vectors[:32], centres[1 - kinds[:32]]))
     assert true < before / 4
-    assert swapped > true + 1.0
+    assert swapped > 10 * true
 
 
 def test_emphasis_weighs_the_chosen_characters(tiny_tokenizer: Any) -> None:

@@ -28,7 +28,7 @@ class BuildConfig:
         LoopConfig(steps=3500, learning_rate=0.004, warmup_steps=100, checkpoint_every=250, stop_at=1000),
         LoopConfig(steps=1250, learning_rate=0.003, warmup_steps=1, checkpoint_every=250),
     )
-    """Phases: copying and the link from signs to settings arise late in the first, behaviour follows in the second, and the third anneals."""
+    """Phases: copying and the link from signs to settings arise in the first, behaviour in the second; the third anneals."""
     documents: int = 8_000
     """Documents for AV and for AR, each from its own seed, so that no document serves both."""
     verbalizer_batch: int = 16

@@ -87,19 +87,19 @@ def _result(name: str, found: Judgement, place: dict[str, Any], references: list
     )
 
 
-@scanner(loader=explanation_events())
+@scanner(name="awareness.lexical", loader=explanation_events())
 def awareness_lexical() -> Scanner[Event]:
     """Whether an explanation says that the model takes itself to be evaluated: by rules."""
     return explanation_scan("awareness.lexical")
 
 
-@scanner(loader=explanation_events())
+@scanner(name="awareness.classifier", loader=explanation_events())
 def awareness_classifier() -> Scanner[Event]:
     """Whether an explanation says that the model takes itself to be evaluated: by a trained linear model."""
     return explanation_scan("awareness.classifier")
 
 
-@scanner(loader=own_turns())
+@scanner(name="turns.verbalised", loader=own_turns())
 def verbalised() -> Scanner[ChatMessage]:
     """Whether the target says in its own words that it is being evaluated or tested as an AI."""
 
