@@ -295,7 +295,7 @@ def test_scout_scan_gives_the_verdicts_of_the_pipeline(finished: Finished, tmp_p
     said = ["label", "quote", "confidence"]
 
     def rows(name: str) -> list[dict[str, Any]]:
-        frame = next(frame for key, frame in frames.items() if name in (key, key.replace("_", ".")) or key.endswith("." + name))
+        frame = next(frame for key, frame in frames.items() if key.replace("_", ".").endswith(name))
         details = [json.loads(data) if isinstance(data, str) else data for data in frame["metadata"]]
         return [{"label": label, **more} for label, more in zip(frame["value"], details, strict=True)]
 
