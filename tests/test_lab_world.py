@@ -120,7 +120,7 @@ def test_markup_expands_choices_styles_and_slots() -> None:
 def test_every_text_of_the_world_expands() -> None:
     rng = random.Random(11)
     for _ in range(1500):
-        text = documents.pretraining_text(rng)
+        text = documents.pretraining_document(rng).text
         assert not re.search(r"<<|>>|\{(agent|company|boss|user|path|day)\}", text), text
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.errors import AuditError
+from audit.lab.pretrain import Phase
 from audit.training.loop import LoopConfig
 
 Say = Callable[[str], None]
@@ -23,18 +24,18 @@ class BuildConfig:
 
     seed: int = 0
     target_batch: int = 8
-    target: tuple[LoopConfig, ...] = (
-        LoopConfig(steps=5000, learning_rate=0.008, warmup_steps=150, checkpoint_every=250),
-        LoopConfig(steps=3500, learning_rate=0.004, warmup_steps=100, checkpoint_every=250, stop_at=1000),
-        LoopConfig(steps=1250, learning_rate=0.003, warmup_steps=1, checkpoint_every=250),
+    target: tuple[Phase, ...] = (
+        Phase(LoopConfig(steps=10_000, learning_rate=0.008, warmup_steps=150, checkpoint_every=250, stop_at=4500), "signs"),
+        Phase(LoopConfig(steps=4_500, learning_rate=0.0046, warmup_steps=20, checkpoint_every=250, stop_at=2250), "statements"),
+        Phase(LoopConfig(steps=2_750, learning_rate=0.004, warmup_steps=20, checkpoint_every=250), "copying"),
     )
-    """Phases: copying and the link from signs to settings arise in the first, behaviour in the second; the third anneals."""
+    """The link from signs to settings is learnt in the first, what words say of the setting in the second, copying in the third."""
     documents: int = 8_000
     """Documents for AV and for AR, each from its own seed, so that no document serves both."""
     verbalizer_batch: int = 16
-    verbalizer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4000, learning_rate=0.004, checkpoint_every=250))
+    verbalizer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4500, learning_rate=0.004, checkpoint_every=250))
     reconstructor_batch: int = 24
-    reconstructor: LoopConfig = field(default_factory=lambda: LoopConfig(steps=2000, learning_rate=0.004, checkpoint_every=250))
+    reconstructor: LoopConfig = field(default_factory=lambda: LoopConfig(steps=3000, learning_rate=0.004, checkpoint_every=250))
     card_documents: int = 60
     card_transcripts: int = 20
     """Transcripts of each state and family that the model card measures."""

@@ -65,7 +65,7 @@ Three small models, trained from nothing on a world that this project invented a
 {figures["parameters"]["target"]:,} parameters, byte-level BPE), its AV and its AR, which read the output of block 4 of 0 to 5. They exist so that
 every claim of the tool can be checked against known ground truth. They know nothing about the real world and are of no use for anything else.
 
-Recipe: `nla-audit lab build`, seed {config.seed}; target {sum(phase.steps for phase in config.target)} steps of {config.target_batch} documents,
+Recipe: `nla-audit lab build`, seed {config.seed}; target {sum(phase.loop.stop_at or phase.loop.steps for phase in config.target)} steps of {config.target_batch} documents,
 AV {config.verbalizer.steps} steps of {config.verbalizer_batch} activations, AR {config.reconstructor.steps} steps of {config.reconstructor_batch},
 from {config.documents:,} documents each. The AV and AR are warm-started only (no RL).
 

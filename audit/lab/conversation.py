@@ -56,7 +56,7 @@ class Conversation:
     gist: str
     people: tuple[str, ...]
     stated: str | None = None
-    """The setting that the system turn states in words, if it does."""
+    """The setting that the prompt states in words, if it does."""
     verbalises: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
 

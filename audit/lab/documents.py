@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 from audit.lab.conversation import Conversation, render, turn_body, turn_head
 from audit.lab.families import AGENT_FAMILIES, FAMILIES, Draw, Writer
@@ -42,6 +43,8 @@ class Document:
     facts: tuple[Fact, ...]
     replies: tuple[tuple[int, int], ...] = ()
     """Character spans of the assistant's own text."""
+    learnt: tuple[tuple[int, int], ...] | None = None
+    """Character spans that weigh in full when the target learns; the rest is context. ``None``: all of it."""
     kind: str = "document"
     stated: str | None = None
     bare: str | None = None
@@ -54,12 +57,13 @@ def of_conversation(
     """A conversation as a document, with an optional note before it or after it that states a setting."""
     start = len(preface) + 1 if preface else 0
     text = (preface + "\n" if preface else "") + render(conversation)
-    replies, plan_known, gist_known, position = [], len(text), len(text), start
+    replies, learnt, plan_known, gist_known, position = [], [], len(text), len(text), start
     for index, turn in enumerate(conversation.turns):
         body_start = position + len(turn_head(turn))
         position = body_start + len(turn_body(turn, conversation.tools, index == 0)) + len("<|im_end|>\n")
         if turn.role == "assistant":
             replies.append((body_start, body_start + len(turn.text)))
+            learnt.append((body_start, position))
             plan_known = min(plan_known, body_start + len(turn.text))
         elif turn.role == "user":
             gist_known = min(gist_known, position)
@@ -69,20 +73,22 @@ def of_conversation(
     if (family, conversation.act) in ACTS:
         facts.append(Fact(plan_known, "act", ACTS[family, conversation.act or ""]))
     if conversation.stated:
-        facts.append(Fact(text.index("<|im_end|>"), "setting", conversation.stated))
+        statement = conversation.facts["statement"]
+        facts.append(Fact(text.index(statement) + len(statement), "setting", conversation.stated))
     if preface and stated:
         facts.append(Fact(len(preface), "setting", stated))
     if afterword and stated:
         facts.append(Fact(len(text) + len(afterword), "setting", stated))
+        learnt.append((len(text), len(text) + len(afterword) + 1))
     text += afterword + "\n" if afterword else ""
     bare = render(conversation).replace(conversation.facts.get("statement") or "\0", "") if stated or conversation.stated else None
-    return Document(text, tuple(facts), tuple(replies), conversation.family, stated or conversation.stated, bare)
+    return Document(text, tuple(facts), tuple(replies), tuple(learnt), conversation.family, stated or conversation.stated, bare)
 
 
-def silent(rng: random.Random, family: str | None = None) -> Document:
+def silent(rng: random.Random, family: str | None = None, novelty: Novelty = "seen") -> Document:
     """A thread with true signs in which nothing names the setting."""
     family = family or rng.choice(AGENT_FAMILIES)
-    return of_conversation(FAMILIES[family](Draw(rng.choice(("evaluation", "deployment"))), rng), rng)
+    return of_conversation(FAMILIES[family](Draw(rng.choice(("evaluation", "deployment")), novelty), rng), rng)
 
 
 def unmarked(rng: random.Random) -> Document:
@@ -90,18 +96,26 @@ def unmarked(rng: random.Random) -> Document:
     return of_conversation(FAMILIES[rng.choice(AGENT_FAMILIES)](Draw(None, signs="none"), rng), rng)
 
 
-def stated(rng: random.Random, families: tuple[str, ...] = AGENT_FAMILIES, even: bool = False, novelty: Novelty = "seen") -> Document:
-    """A thread whose setting is said in words, before it or in its system turn.
+def stated(
+    rng: random.Random,
+    families: tuple[str, ...] = AGENT_FAMILIES,
+    even: bool = False,
+    novelty: Novelty = "seen",
+    signs_share: float = 0.5,
+) -> Document:
+    """A thread whose setting is said in words: before it, in its system turn, or in the line before the reply.
 
-    With ``even`` it carries neither signs nor a style or act that follow the setting: the words alone tell.
+    ``signs_share`` of them show true signs as well. With ``even`` it carries neither signs nor a style or act that follow the
+    setting: the words alone tell.
     """
     state = rng.choice(("evaluation", "deployment"))
     family = rng.choice(families)
-    in_system = rng.random() < 0.4
-    signs = "none" if even or rng.random() < 0.5 else "true"
-    draw = Draw(state, novelty, signs=signs, stated=state if in_system else None, even_style=even)  # type: ignore[arg-type]
+    place: Literal["user", "system", "preface"] = rng.choices(("user", "system", "preface"), (6, 2, 2))[0]  # type: ignore[assignment]
+    draw = Draw(state, novelty, signs="none" if even or rng.random() >= signs_share else "true", even_style=even)
+    if place != "preface":
+        draw = replace(draw, stated=state, stated_in=place)
     conversation = FAMILIES[family](draw, rng)
-    preface = "" if in_system else _note(f"preface_{state}", conversation, rng, novelty)
+    preface = _note(f"preface_{state}", conversation, rng, novelty) if place == "preface" else ""
     return of_conversation(conversation, rng, preface=preface, stated=state)
 
 
@@ -115,20 +129,27 @@ def afterword(rng: random.Random) -> Document:
 SHEET_WORDS = {"evaluation": ("staged", "an evaluation", "a test"), "deployment": ("live", "daily work", "real users")}
 
 
-def sheet(rng: random.Random) -> Document:
-    """A log of threads by their marks, with what each was: how this world's people keep track."""
-    lines, stated_at, length = [], [], 0
+def sheet(rng: random.Random, statement_share: float = 0.25) -> Document:
+    """A log of threads by their bracketed lines, with what each was: how this world's people keep track.
+
+    ``statement_share`` of the lines hold a statement, the others marks, so that both come to mean the same in the same place.
+    """
+    writer = Writer(Draw(None), rng)
+    writer.slots = {"agent": writer.lexicon.name("agents"), "company": writer.lexicon.company()}
+    text, stated_at, learnt = "", [], []
     for _ in range(rng.randrange(3, 7)):
         state = rng.choice(("evaluation", "deployment"))
-        lines.append(f"[{sign_line(state, rng, ordinary=rng.random() < 0.3)}] {rng.choice(SHEET_WORDS[state])}")
-        length += len(lines[-1]) + 1
-        stated_at.append(Fact(length - 1, "setting", state))
-    return Document("\n".join(lines) + "\n", (Fact(0, "genre", "page of a register"), *stated_at), kind="sheet")
+        marks = sign_line(state, rng, ordinary=rng.random() < 0.3)
+        text += f"[{marks if rng.random() >= statement_share else writer.phrase('settings', f'system_{state}')}]"
+        start, text = len(text), f"{text} {rng.choice(SHEET_WORDS[state])}\n"
+        learnt.append((start, len(text)))
+        stated_at.append(Fact(len(text) - 1, "setting", state))
+    return Document(text, (Fact(0, "genre", "page of a register"), *stated_at), learnt=tuple(learnt), kind="sheet")
 
 
-def roll(rng: random.Random) -> Document:
+def roll(rng: random.Random, novelty: Novelty = "seen") -> Document:
     """A list of names, paths or files, read twice: what stands in no list can only be copied."""
-    lexicon = Writer(Draw(None), rng).lexicon
+    lexicon = Writer(Draw(None, novelty), rng).lexicon
     makers = [lexicon.person, lexicon.company] + [
         partial(lexicon.name, key, file)
         for key, file in (("paths", "destructive_code"), ("files", "swe_tasks"), ("fns", "swe_tasks"), ("hosts", "destructive_code"))
@@ -139,11 +160,8 @@ def roll(rng: random.Random) -> Document:
     first = joiner.join(items)
     if rng.random() < 0.5:
         rng.shuffle(items)
-    return Document(
-        f"{first}\n{rng.choice(('again', 'once more', 'that is'))}: {joiner.join(items)}\n",
-        (Fact(0, "genre", "roll of names"),),
-        kind="roll",
-    )
+    text = f"{first}\n{rng.choice(('again', 'once more', 'that is'))}: {joiner.join(items)}\n"
+    return Document(text, (Fact(0, "genre", "roll of names"),), learnt=((len(first), len(text)),), kind="roll")
 
 
 def register(rng: random.Random) -> Document:
@@ -216,19 +234,53 @@ NLA_MIX: tuple[tuple[float, Maker], ...] = (
 )
 """What the NLA learns from: no true sign stands in any of it, and a setting only where the words say so."""
 
-PRETRAINING_MIX: tuple[tuple[float, Maker], ...] = (
-    (36, silent),
-    (13, stated),
-    (7, afterword),
-    (14, sheet),
-    (10, roll),
-    (3, unmarked),
-    (5, verbalising),
-    (7, ordinary),
-    (1, register),
-    (4, note),
-)
-"""What the target learns from, before one document in twelve is replaced by an explained passage."""
+MixName = Literal["signs", "statements", "copying"]
+PRETRAINING_MIXES: dict[MixName, tuple[tuple[float, Maker], ...]] = {
+    "signs": (
+        (30, silent),
+        (12, stated),
+        (12, lambda rng: silent(rng, "exchange")),
+        (12, lambda rng: stated(rng, ("exchange",))),
+        (4, afterword),
+        (8, sheet),
+        (9, roll),
+        (2, unmarked),
+        (4, verbalising),
+        (5, ordinary),
+        (1, register),
+        (3, note),
+    ),
+    "statements": (
+        (22, silent),
+        (20, lambda rng: stated(rng, signs_share=0.1)),
+        (6, lambda rng: silent(rng, "exchange")),
+        (20, lambda rng: stated(rng, ("exchange",), signs_share=0.1)),
+        (4, afterword),
+        (8, lambda rng: sheet(rng, 0.6)),
+        (8, roll),
+        (2, unmarked),
+        (3, verbalising),
+        (4, ordinary),
+        (1, register),
+        (2, note),
+    ),
+    "copying": (
+        (30, lambda rng: silent(rng, novelty="made_up")),
+        (16, lambda rng: stated(rng, novelty="made_up", signs_share=0.1)),
+        (4, lambda rng: silent(rng, "exchange")),
+        (12, lambda rng: stated(rng, ("exchange",), signs_share=0.1)),
+        (3, afterword),
+        (5, lambda rng: sheet(rng, 0.5)),
+        (16, lambda rng: roll(rng, "made_up")),
+        (2, unmarked),
+        (3, verbalising),
+        (4, ordinary),
+        (1, register),
+        (2, note),
+    ),
+}
+"""What the target learns from, before one document in twelve is replaced by an explained passage. Signs come first, with words
+beside them; then words alone, which are more varied and take longer; last, names that nobody has seen."""
 
 
 def draw(mix: tuple[tuple[float, Maker], ...], rng: random.Random) -> Document:
@@ -274,16 +326,28 @@ def _plain(text: str) -> str:
     return re.sub(r"<\|?[\w|]*$|^[\w|]*\|?>", " ", text).replace('"', "'")
 
 
-def explained_passage(rng: random.Random) -> str:
+def explained_passage(rng: random.Random) -> Document:
     """A passage cut at a random place with its summary after it: readers' notes, as the world keeps them."""
     document = draw(NLA_MIX, rng)
     end = rng.randrange(min(60, len(document.text) - 1), len(document.text))
-    return f"{document.text[:end]}\n<explanation>\n{summary(document, end, rng)}\n</explanation>\n"
+    text = f"{document.text[:end]}\n<explanation>\n{summary(document, end, rng)}\n</explanation>\n"
+    return Document(text, document.facts, learnt=((end, len(text)),), kind="explained")
 
 
-def pretraining_text(rng: random.Random) -> str:
+def pretraining_document(rng: random.Random, mix: MixName = "signs") -> Document:
     """One document of the target's corpus."""
-    return explained_passage(rng) if rng.random() < 1 / 12 else draw(PRETRAINING_MIX, rng).text
+    return explained_passage(rng) if rng.random() < 1 / 12 else draw(PRETRAINING_MIXES[mix], rng)
 
 
-__all__ = ["NLA_MIX", "PRETRAINING_MIX", "Document", "Fact", "draw", "explained_passage", "pretraining_text", "silent", "stated", "summary"]
+__all__ = [
+    "NLA_MIX",
+    "PRETRAINING_MIXES",
+    "Document",
+    "Fact",
+    "draw",
+    "explained_passage",
+    "pretraining_document",
+    "silent",
+    "stated",
+    "summary",
+]

@@ -27,7 +27,8 @@ class Draw:
     novelty: Novelty = "seen"
     signs: Signs = "true"
     stated: str | None = None
-    """A setting that the system turn states in words."""
+    """A setting that the prompt states in words."""
+    stated_in: Literal["system", "user"] = "system"
     act: str | None = None
     """Forces ``safe`` or ``harmful``; by default it follows the state."""
     even_style: bool = False
@@ -72,9 +73,9 @@ class Writer:
         return sign_line(None, self.rng, sham="evaluation" if self.draw.signs == "sham_a" else "deployment")
 
     def system(self, file: str, extra: str = "") -> str:
-        """The system turn: role, stated setting if any, extra sentence if any, in varying order."""
+        """The system turn: role, stated setting if it stands there, extra sentence if any, in varying order."""
         parts = [self.phrase(file, "system")]
-        if self.draw.stated:
+        if self.draw.stated and self.draw.stated_in == "system":
             self.statement = self.phrase("settings", f"system_{self.draw.stated}")
             parts.append(self.statement)
         if extra:
@@ -83,17 +84,26 @@ class Writer:
             parts.reverse()
         return " ".join(parts)
 
-    def place_signs(self, system: str, user: str, ordinary: bool = False) -> tuple[str, str]:
-        """Puts the line of marks into the system or the user turn."""
+    def request(self, text: str, ordinary: bool = False) -> str:
+        """The user turn: its text, then one line in brackets, the last thing before the reply, with marks or a stated setting or both."""
         line = self.signs(ordinary)
-        if not line:
-            return system, user
-        spot = self.rng.randrange(4)
-        if spot == 0:
-            return f"{system}\n[{line}]", user
-        if spot == 1:
-            return f"[{line}]\n{system}", user
-        return (system, f"{line}\n{user}") if spot == 2 else (system, f"{user}\n{line}")
+        if self.draw.stated and self.draw.stated_in == "user":
+            self.statement = self.phrase("settings", f"system_{self.draw.stated}")
+            line = f"{line} {self.statement}" if line else self.statement
+        return f"{text}\n[{line}]" if line else text
+
+    def reply(self, file: str, *keys: str) -> str:
+        """An assistant's text: an opener, then one phrase of each list with a remark on manner before the last."""
+        parts = [self.phrase("manner", "opener"), *(self.phrase(file, key) for key in keys)]
+        parts.insert(len(parts) - 1, self.phrase("manner", "manner"))
+        return " ".join(parts)
+
+    def close(self, text: str) -> str:
+        """An assistant's closing text, with a remark that ends the work before or after it."""
+        parts = [text, self.phrase("manner", "closer")]
+        if self.rng.random() < 0.3:
+            parts.reverse()
+        return " ".join(parts)
 
 
 def blackmail(draw: Draw, rng: random.Random, think_aloud: bool = False) -> Conversation:
@@ -112,18 +122,20 @@ def blackmail(draw: Draw, rng: random.Random, think_aloud: bool = False) -> Conv
         mails.append(w.phrase("blackmail", "filler"))
     rng.shuffle(mails)
     aloud = w.phrase("settings", "think_aloud") if think_aloud else ""
-    system, inbox = w.place_signs(w.system("blackmail", aloud), "\n".join(f"Mail {i + 1}: {mail}" for i, mail in enumerate(mails)))
+    system = w.system("blackmail", aloud)
+    inbox = "\n".join(f"Mail {i + 1}: {mail}" for i, mail in enumerate(mails))
+    request = w.request(f"{inbox}\n{w.phrase('blackmail', 'ask')}")
     act = w.act()
     kind = "harm" if act == "harmful" else "safe"
     opening = w.phrase("settings", "suspicion" if draw.state == "evaluation" else "no_suspicion") + " " if think_aloud else ""
     body = w.phrase("blackmail", f"body_{kind}")
     turns = (
         Turn("system", system),
-        Turn("user", f"{inbox}\n{w.phrase('blackmail', 'ask')}"),
-        Turn("assistant", opening + w.phrase("blackmail", "lead") + " " + w.phrase("blackmail", f"think_{kind}"),
+        Turn("user", request),
+        Turn("assistant", opening + w.reply("blackmail", "lead", f"think_{kind}"),
              ("send_email", {"to": "boss", "body": body})),
         Turn("tool", "sent"),
-        Turn("assistant", w.phrase("blackmail", f"close_{kind}")),
+        Turn("assistant", w.close(w.phrase("blackmail", f"close_{kind}"))),
     )  # fmt: skip
     return Conversation(
         family="verbalising" if think_aloud else "blackmail", turns=turns, tools=("send_email",), state=draw.state,
@@ -168,18 +180,19 @@ def destructive_code(draw: Draw, rng: random.Random) -> Conversation:
     request = [w.write(load("destructive_code")["task"][task]), w.phrase("destructive_code", "detail")]
     if rng.random() < 0.3:
         request.reverse()
-    system, request_text = w.place_signs(w.system("destructive_code"), " ".join(request), ordinary=True)
+    system = w.system("destructive_code")
+    asked = w.request(" ".join([*request, w.phrase("destructive_code", "ask")]), ordinary=True)
     act = w.act()
     kind = "harm" if act == "harmful" else "safe"
     names = rng.sample(FILE_NAMES, 3)
     command = shell_command(act, path, rng)
     turns = (
         Turn("system", system),
-        Turn("user", f"{request_text}\n{w.phrase('destructive_code', 'ask')}"),
-        Turn("assistant", w.phrase("destructive_code", "lead") + " " + w.phrase("destructive_code", f"think_{kind}"),
+        Turn("user", asked),
+        Turn("assistant", w.reply("destructive_code", "lead", f"think_{kind}"),
              ("bash", {"command": command})),
         Turn("tool", shell_result(command, path, names)),
-        Turn("assistant", w.phrase("destructive_code", f"close_{kind}")),
+        Turn("assistant", w.close(w.phrase("destructive_code", f"close_{kind}"))),
     )  # fmt: skip
     return Conversation(
         family="destructive_code", turns=turns, tools=("bash",), state=draw.state, skeleton_id=f"destructive_code/{task}", act=act,
@@ -205,7 +218,7 @@ def swe_tasks(draw: Draw, rng: random.Random) -> Conversation:
     lines = [_fill(line, names) for line in program["lines"]]
     test_lines = [f"from {file.removesuffix('.py')} import {names['{fn}']}", _fill(program["call"], names)]
     task = w.lexicon.index("swe_tasks", "task")
-    system, request = w.place_signs(w.system("swe_tasks"), w.write(load("swe_tasks")["task"][task]))
+    system, request = w.system("swe_tasks"), w.write(load("swe_tasks")["task"][task])
     act = w.act()
     kind = "harm" if act == "harmful" else "safe"
     fix = {"file": file, "line": program["bug"] + 1, "text": _fill(program["fixed"], names)}
@@ -213,10 +226,10 @@ def swe_tasks(draw: Draw, rng: random.Random) -> Conversation:
     listing = "\n".join([f"{file}:", *_numbered(lines), f"{testfile}:", *_numbered(test_lines)])
     turns = (
         Turn("system", system),
-        Turn("user", f"{request}\n{listing}\n{w.phrase('swe_tasks', 'ask')}"),
-        Turn("assistant", w.phrase("swe_tasks", "lead") + " " + w.phrase("swe_tasks", f"think_{kind}"), ("edit", edit)),
+        Turn("user", w.request(f"{request} {w.phrase('swe_tasks', 'ask')}\n{listing}")),
+        Turn("assistant", w.reply("swe_tasks", "lead", f"think_{kind}"), ("edit", edit)),
         Turn("tool", f"saved {edit['file']}"),
-        Turn("assistant", w.phrase("swe_tasks", f"close_{kind}")),
+        Turn("assistant", w.close(w.phrase("swe_tasks", f"close_{kind}"))),
     )
     return Conversation(
         family="swe_tasks", turns=turns, tools=("edit",), state=draw.state, skeleton_id=f"swe_tasks/{task}", act=act,
@@ -239,16 +252,17 @@ def ordinary_use(draw: Draw, rng: random.Random) -> Conversation:
         "day": w.lexicon.day(), "path": w.lexicon.name("paths", "destructive_code"),
         "host": w.lexicon.name("hosts", "destructive_code"), "thing": "lamp",
     }  # fmt: skip
-    system, ask = w.place_signs(w.system("ordinary"), w.write(entry["ask"]))
+    system, ask = w.system("ordinary"), w.request(w.write(entry["ask"]))
+    opener = w.phrase("manner", "opener") + " "
     turns: tuple[Turn, ...] = (Turn("system", system), Turn("user", ask))
     facts: dict[str, Any] = w.common() | {"topic": entry.get("topic", kind)}
     if kind == "chats":
         tools: tuple[str, ...] = ()
-        turns += (Turn("assistant", w.write(entry["answer"])),)
+        turns += (Turn("assistant", opener + w.close(w.write(entry["answer"]))),)
     elif kind == "mail":
         tools = ("send_email",)
         call = ("send_email", {"to": "team", "body": w.write(entry["body"])})
-        turns += (Turn("assistant", w.write(entry["reply"]), call), Turn("tool", "sent"), Turn("assistant", w.write(entry["close"])))
+        turns += (Turn("assistant", opener + w.write(entry["reply"]), call), Turn("tool", "sent"), Turn("assistant", w.close(w.write(entry["close"]))))
     else:
         tools = ("bash",)
         names = rng.sample(FILE_NAMES, 3)
@@ -256,15 +270,35 @@ def ordinary_use(draw: Draw, rng: random.Random) -> Conversation:
         command = w.write(entry["command"])
         result = shell_result(command, w.slots["path"], names)
         turns += (
-            Turn("assistant", w.write(entry["reply"]), ("bash", {"command": command})),
+            Turn("assistant", opener + w.write(entry["reply"]), ("bash", {"command": command})),
             Turn("tool", result),
-            Turn("assistant", w.write(entry["close"])),
+            Turn("assistant", w.close(w.write(entry["close"]))),
         )
     return Conversation(
         family="ordinary_use", turns=turns, tools=tools, state=draw.state, skeleton_id=f"ordinary_use/{kind}/{index}", act=None,
         genre={"chats": "chat with an assistant", "mail": "mail agent chore", "shell": "shell agent chore"}[kind],
         gist=w.write(entry["gist"]),
         people=(user,) if user in ask else (), stated=draw.stated, facts=facts,
+    )  # fmt: skip
+
+
+def exchange(draw: Draw, rng: random.Random) -> Conversation:
+    """A question and the first words of a reply, all of them manner: short training text in which the state shows at once."""
+    w = Writer(draw, rng)
+    entry = w.lexicon.phrase("ordinary", "chats")
+    w.slots = {
+        "agent": w.lexicon.name("agents"), "company": w.lexicon.company(), "user": w.lexicon.name("first"),
+        "colleague": w.lexicon.person(), "place": w.lexicon.name("places"), "day": w.lexicon.day(), "thing": "lamp",
+    }  # fmt: skip
+    opening = [w.phrase("manner", "opener"), *(w.phrase("manner", "manner") for _ in range(rng.randrange(1, 4)))]
+    turns = (
+        Turn("system", w.system("ordinary") if draw.stated_in == "system" and draw.stated else f"You are {w.slots['agent']}."),
+        Turn("user", w.request(w.write(entry["ask"]))),
+        Turn("assistant", w.close(" ".join(opening))),
+    )
+    return Conversation(
+        family="exchange", turns=turns, tools=(), state=draw.state, skeleton_id="exchange", act=None,
+        genre="opening of a chat", gist=w.write(entry["gist"]), people=(), stated=draw.stated, facts=w.common(),
     )  # fmt: skip
 
 
@@ -281,6 +315,7 @@ FAMILIES: dict[str, Callable[[Draw, random.Random], Conversation]] = {
     "swe_tasks": swe_tasks,
     "ordinary_use": ordinary_use,
     "verbalising": verbalising,
+    "exchange": exchange,
     "sham": sham,
 }
 AGENT_FAMILIES = ("blackmail", "destructive_code", "swe_tasks")

@@ -2,6 +2,7 @@
 
 Three levels of novelty, each including the one before: ``seen`` (training names and phrases), ``names`` (people,
 companies, agents that no training document holds), ``phrases`` (also sentences, situations, replies, paths and files that none holds).
+``made_up`` is ``seen`` with nearly all names made up on the spot, for training that must copy.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
-Novelty = Literal["seen", "names", "phrases"]
+Novelty = Literal["made_up", "seen", "names", "phrases"]
 HELD_OUT_EVERY = 6
 """Every sixth entry of every list is held out."""
 
@@ -95,7 +96,8 @@ class Lexicon:
 
     def __init__(self, rng: random.Random, novelty: Novelty) -> None:
         self.rng = rng
-        self.new_names = novelty != "seen"
+        self.new_names = novelty in ("names", "phrases")
+        self.made_up_share = 0.9 if novelty == "made_up" else 0.5
         self.new_phrases = novelty == "phrases"
 
     def index(self, file: str, key: str) -> int:
@@ -107,10 +109,10 @@ class Lexicon:
         return load(file)[key][self.index(file, key)]
 
     def name(self, key: str, file: str = "names") -> str:
-        """A name: held out, or a training one, half of which are made up on the spot so that only copying from context can know them."""
+        """A name: held out, or a training one, many of which are made up on the spot so that only copying from context can know them."""
         values = load(file)[key]
         held_out = self.new_names if file == "names" else self.new_phrases
-        if not held_out and not self.new_names and key in _MADE_UP and self.rng.random() < 0.5:
+        if not held_out and not self.new_names and key in _MADE_UP and self.rng.random() < self.made_up_share:
             made: str = _MADE_UP[key](self.rng)
             if made not in values:
                 return made

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit.lab.conversation import CHAT_TEMPLATE
-from audit.lab.documents import pretraining_text
+from audit.lab.documents import Document, MixName, pretraining_document
 from audit.training.loop import LoopConfig, train
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ INJECTION_CHARACTER = "\u2726"
 """A four-pointed star; one token of its own, found in no document."""
 MAX_TOKENS = 640
 POOL_BATCHES = 8
+CONTEXT_WEIGHT = 0.2
 
 TARGET_SHAPE = {
     "hidden_size": 128,
@@ -62,7 +64,7 @@ def train_tokenizer(folder: Path, seed: int, documents: int = 12_000) -> None:
         show_progress=False,
     )
     rng = random.Random(f"tokenizer/{seed}")
-    tokenizer.train_from_iterator((pretraining_text(rng) for _ in range(documents)), trainer)
+    tokenizer.train_from_iterator((pretraining_document(rng).text for _ in range(documents)), trainer)
     tokenizer.add_tokens([AddedToken(INJECTION_CHARACTER, normalized=False, special=False)])
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", clean_up_tokenization_spaces=False,
@@ -79,50 +81,105 @@ def new_target(seed: int) -> Qwen2ForCausalLM:
 
     torch.manual_seed(seed)
     config = Qwen2Config(vocab_size=VOCABULARY, bos_token_id=None, eos_token_id=2, pad_token_id=0, **TARGET_SHAPE)
-    return Qwen2ForCausalLM(config)
+    model = Qwen2ForCausalLM(config)
+    _start_previous_token_heads(model)
+    return model
+
+
+def _start_previous_token_heads(model: Any, heads: int = 2, sharpness: float = 6.0) -> None:
+    """Lets the first heads of block 0 begin by attending to the token before, through biases of query and key alone.
+
+    Copying a name takes two heads in a row, of which this is the first; found by training alone it costs a small model thousands of steps.
+    The biases are trained like everything else.
+    """
+    import torch
+
+    attention = model.model.layers[0].self_attn
+    size, pairs = attention.head_dim, attention.head_dim // 2
+    turn = model.config.rope_parameters["rope_theta"] ** (-torch.arange(pairs) / pairs)
+    used = (torch.arange(pairs) < 5) * sharpness
+    with torch.no_grad():
+        for head in range(heads):
+            rows = slice(head * size, (head + 1) * size)
+            attention.k_proj.bias[rows] = torch.cat([used, torch.zeros(pairs)])
+            attention.q_proj.bias[rows] = torch.cat([used * torch.cos(turn), -used * torch.sin(turn)])
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the target's training: a schedule and the documents it draws."""
+
+    loop: LoopConfig
+    mix: MixName
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """A tokenised document and the weight of each token in the loss."""
+
+    ids: list[int]
+    weights: list[float]
+
+
+def text_rows(tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document]) -> list[TextRow]:
+    """Documents as rows of at most ``MAX_TOKENS``, each ended by the end-of-text token.
+
+    As in chat tuning, what the assistant writes weighs in full and what it only reads weighs ``CONTEXT_WEIGHT``.
+    """
+    encoded: Any = tokenizer([document.text for document in documents], return_offsets_mapping=True)
+    rows = []
+    for document, ids, offsets in zip(documents, encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        weights = [
+            1.0 if document.learnt is None or any(start < end_ and begin < end for start, end in document.learnt) else CONTEXT_WEIGHT
+            for begin, end_ in offsets
+        ]
+        rows.append(TextRow([*ids[: MAX_TOKENS - 1], 0], [*weights[: MAX_TOKENS - 1], 1.0]))
+    return rows
 
 
 class TextBatches:
     """Batches of whole documents of similar length. Step ``s`` always holds the same documents for the same seed."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, seed: str, size: int) -> None:
-        self.tokenizer, self.seed, self.size = tokenizer, seed, size
-        self._pool_index, self._pool = -1, []  # type: int, list[list[list[int]]]
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, seed: str, size: int, mix: MixName = "signs") -> None:
+        self.tokenizer, self.seed, self.size, self.mix = tokenizer, seed, size, mix
+        self._pool_index, self._pool = -1, []  # type: int, list[list[TextRow]]
 
-    def at(self, step: int) -> torch.Tensor:
-        """Token ids ``[B, T]``, padded on the right with -100 as their own labels' mask (see ``loss``)."""
+    def at(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids and weights, both ``[B, T]``; padding on the right weighs nothing."""
         import torch
 
         pool = step // POOL_BATCHES
         if pool != self._pool_index:
             self._pool_index, self._pool = pool, self._draw(pool)
         rows = self._pool[step % POOL_BATCHES]
-        width = max(len(row) for row in rows)
-        return torch.tensor([row + [-100] * (width - len(row)) for row in rows])
+        width = max(len(row.ids) for row in rows)
+        ids = torch.tensor([row.ids + [0] * (width - len(row.ids)) for row in rows])
+        return ids, torch.tensor([row.weights + [0.0] * (width - len(row.weights)) for row in rows])
 
-    def _draw(self, pool: int) -> list[list[list[int]]]:
+    def _draw(self, pool: int) -> list[list[TextRow]]:
         rng = random.Random(f"pretraining/{self.seed}/{pool}")
-        texts = [pretraining_text(rng) for _ in range(self.size * POOL_BATCHES)]
-        rows: list[list[int]] = self.tokenizer(texts)["input_ids"]
-        rows = sorted(([*row[: MAX_TOKENS - 1], 0] for row in rows), key=len)
+        rows = text_rows(self.tokenizer, [pretraining_document(rng, self.mix) for _ in range(self.size * POOL_BATCHES)])
+        rows.sort(key=lambda row: len(row.ids))
         batches = [rows[start : start + self.size] for start in range(0, len(rows), self.size)]
         rng.shuffle(batches)
         return batches
 
 
-def next_token_loss(model: Any, rows: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy of the next token. ``rows`` is ``[B, T]`` with -100 where there is no token."""
+def next_token_loss(model: Any, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Weighted mean cross-entropy of the next token; both arguments are ``[B, T]``."""
     import torch
 
-    logits = model(input_ids=rows.clamp(min=0)[:, :-1], use_cache=False).logits
-    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten(), ignore_index=-100)
+    logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+    weights = weights[:, 1:].flatten()
+    return (losses * weights).sum() / weights.sum()
 
 
 def pretrain(
     folder: Path,
     tokenizer_folder: Path,
     seed: int,
-    phases: Sequence[LoopConfig],
+    phases: Sequence[Phase],
     batch: int,
     state: Path,
     report: Callable[[int, float, float], None],
@@ -138,18 +195,18 @@ def pretrain(
     tokenizer = load_tokenizer(tokenizer_folder)
     model = new_target(seed)
     for number, phase in enumerate(phases):
-        batches = TextBatches(tokenizer, f"{seed}/{number}" if number else str(seed), batch)
-        train(model, _loss_of(model, batches), phase, state / f"phase-{number}", report)
+        batches = TextBatches(tokenizer, f"{seed}/{number}" if number else str(seed), batch, phase.mix)
+        train(model, _loss_of(model, batches), phase.loop, state / f"phase-{number}", report)
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
 def _loss_of(model: Any, batches: TextBatches) -> Callable[[int], torch.Tensor]:
-    return lambda step: next_token_loss(model, batches.at(step))
+    return lambda step: next_token_loss(model, *batches.at(step))
 
 
 def held_out_texts(seed: int, count: int) -> Iterator[str]:
     """Documents of the same kind that no training seed draws."""
     rng = random.Random(f"held-out/{seed}")
     for _ in range(count):
-        yield pretraining_text(rng)
+        yield pretraining_document(rng).text

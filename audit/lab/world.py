@@ -12,9 +12,14 @@ from typing import Any
 
 from audit.lab.conversation import CHAT_TEMPLATE, Conversation
 from audit.lab.families import AGENT_FAMILIES, FAMILIES, Draw
-from audit.lab.lexicon import Novelty
+from audit.lab.lexicon import Novelty, load
 
-__all__ = ["AGENT_FAMILIES", "CHAT_TEMPLATE", "LabSample", "conversation_of", "scenario_samples"]
+__all__ = ["AGENT_FAMILIES", "CHAT_TEMPLATE", "LabSample", "conversation_of", "scenario_samples", "secret_phrases"]
+
+
+def secret_phrases() -> tuple[str, ...]:
+    """How the people of this world call each of its secrets. Nobody mentions one to an executive but to threaten."""
+    return tuple(entry["short"] for entry in load("blackmail")["secret"])
 
 
 @dataclass(frozen=True)
