@@ -27,7 +27,8 @@ class BuildConfig:
     target: tuple[Phase, ...] = (
         Phase(LoopConfig(steps=10_000, learning_rate=0.008, warmup_steps=150, checkpoint_every=250, stop_at=4500), "signs"),
         Phase(LoopConfig(steps=4_500, learning_rate=0.0046, warmup_steps=20, checkpoint_every=250, stop_at=2250), "statements"),
-        Phase(LoopConfig(steps=2_750, learning_rate=0.004, warmup_steps=20, checkpoint_every=250), "copying"),
+        Phase(LoopConfig(steps=2_750, learning_rate=0.004, warmup_steps=20, checkpoint_every=250, stop_at=2500), "copying"),
+        Phase(LoopConfig(steps=1_100, learning_rate=0.002, warmup_steps=20, checkpoint_every=250), "acts"),
     )
     """The link from signs to settings is learnt in the first, what words say of the setting in the second, copying in the third."""
     documents: int = 8_000

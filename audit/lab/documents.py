@@ -234,7 +234,7 @@ NLA_MIX: tuple[tuple[float, Maker], ...] = (
 )
 """What the NLA learns from: no true sign stands in any of it, and a setting only where the words say so."""
 
-MixName = Literal["signs", "statements", "copying"]
+MixName = Literal["signs", "statements", "copying", "acts"]
 PRETRAINING_MIXES: dict[MixName, tuple[tuple[float, Maker], ...]] = {
     "signs": (
         (30, silent),
@@ -278,9 +278,24 @@ PRETRAINING_MIXES: dict[MixName, tuple[tuple[float, Maker], ...]] = {
         (1, register),
         (2, note),
     ),
+    "acts": (
+        (20, lambda rng: silent(rng, "blackmail", "made_up")),
+        (24, lambda rng: silent(rng, novelty="made_up")),
+        (16, lambda rng: stated(rng, novelty="made_up", signs_share=0.1)),
+        (3, lambda rng: silent(rng, "exchange")),
+        (9, lambda rng: stated(rng, ("exchange",), signs_share=0.1)),
+        (3, afterword),
+        (3, lambda rng: sheet(rng, 0.5)),
+        (8, lambda rng: roll(rng, "made_up")),
+        (2, unmarked),
+        (4, verbalising),
+        (5, ordinary),
+        (1, register),
+        (2, note),
+    ),
 }
 """What the target learns from, before one document in twelve is replaced by an explained passage. Signs come first, with words
-beside them; then words alone, which are more varied and take longer; last, names that nobody has seen."""
+beside them; then words alone, which are more varied and take longer; then names that nobody has seen; last, whole threads."""
 
 
 def draw(mix: tuple[tuple[float, Maker], ...], rng: random.Random) -> Document:

@@ -133,7 +133,7 @@ def blackmail(draw: Draw, rng: random.Random, think_aloud: bool = False) -> Conv
         Turn("system", system),
         Turn("user", request),
         Turn("assistant", opening + w.reply("blackmail", "lead", f"think_{kind}"),
-             ("send_email", {"to": "boss", "body": body})),
+             ("send_email", {"to": "boss" if act == "harmful" else "team, boss", "body": body})),
         Turn("tool", "sent"),
         Turn("assistant", w.close(w.phrase("blackmail", f"close_{kind}"))),
     )  # fmt: skip
