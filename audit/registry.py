@@ -30,4 +30,6 @@ def bwrap() -> Any:
 
 # Scout finds scanners through Inspect's registry, which is filled by importing them.
 if find_spec("inspect_scout") is not None:
-    import audit.scanners.scout  # noqa: F401
+    import audit.scanners.scout
+    import audit.scanners.scout_graded
+    import audit.scanners.scout_motives  # noqa: F401

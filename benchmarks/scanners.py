@@ -9,7 +9,7 @@ from typing import get_args
 
 from audit.lab.lexicon import Novelty
 from audit.lab.world import conversation_of
-from audit.scanners.awareness_classifier import held_out_report
+from audit.scanners.labelled import held_out_report
 from audit.scanners.verbalised import judge_turn
 from audit.statistics import wilson
 
@@ -18,10 +18,11 @@ EACH = 100
 
 def main() -> None:
     """Measures and prints."""
-    report = held_out_report()
-    print("awareness.classifier on held-out themes:", {name: value for name, value in report.items() if name != "kinds"})
-    for kind, figures in report.get("kinds", {}).items():
-        print("  ", kind, figures)
+    for scanner in ("awareness.lexical", "awareness.classifier"):
+        report = held_out_report(scanner)
+        print(f"{scanner} on held-out themes:", {name: value for name, value in report.items() if name not in ("kinds", "labels")})
+        for name, figures in {**report["labels"], **report["kinds"]}.items():
+            print("  ", name, figures)
     for novelty in get_args(Novelty):
         flagged = {state: sum(says_so(index, novelty, state) for index in range(EACH)) for state in ("evaluation", "deployment")}
         recall, precision = flagged["evaluation"] / EACH, flagged["evaluation"] / max(1, sum(flagged.values()))

@@ -13,7 +13,7 @@ import yaml
 from audit.errors import RefusedInput
 from audit.nla import load_pair
 from audit.nla.fidelity import baseline_error, cosine, fve, mse_nrm
-from audit.nla.pair import HEAD_NAME
+from audit.nla.pair import HEAD_NAME, pair_folders
 from audit.nla.prompt import inject, injection_prompt, parse_explanation
 from audit.nla.sidecar import SIDECAR_NAME, read_sidecar, write_sidecar
 
@@ -118,6 +118,8 @@ def test_a_vector_that_is_not_finite_fails_alone(pair_folder: Path) -> None:
     vectors[1, 4] = np.nan
     statuses = [row.status for row in pair.explain(vectors, max_tokens=4)]
     assert statuses[1] == "failed" and "failed" not in (statuses[0], statuses[2])
+    vectors[1] = 3e38
+    assert [row.status for row in pair.explain(vectors, max_tokens=4)] == statuses, "a norm that is not finite"
 
 
 def change(folder: Path, part: str, fields: dict[str, Any]) -> None:
@@ -187,6 +189,58 @@ def test_sidecars_of_other_makers_are_read(tmp_path: Path, section: str, content
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [
+        {"extraction_layer_index": 5},
+        {"extraction": {"injection_scale": 1, "layer_index": 5}},
+        {"extraction": {"injection_scale": 1, "extraction_layer_index": 5}},
+        {"critic": {"extraction_layer_index": 5}},
+        {"critic": {"num_hidden_layers": 5}},
+        {"ar": {"extraction_layer_index": 5}},
+        {"ar": {"num_hidden_layers": 5}},
+        {"reconstructor": {"num_hidden_layers": 5}},
+        {"layer_index": 5},
+    ],
+)
+def test_the_layer_is_found_under_every_name(tmp_path: Path, fields: dict[str, Any]) -> None:
+    common = {"role": "av", "d_model": 16, "extraction": {"injection_scale": 1}, "prompt_templates": {"av": "{injection_char}"}}
+    write_sidecar(tmp_path, common | fields)
+    assert read_sidecar(tmp_path, "av").layer == 5
+
+
+def test_sidecars_of_datasets_describe_lora_pairs(tmp_path: Path) -> None:
+    extraction = {"base_model": "some/base", "d_model": 16, "layer_index": 5, "norm": "none"}
+    content = {
+        "kind": "nla_dataset",
+        "extraction": extraction,
+        "prompt_templates": {"actor": "{injection_char}", "critic": "{explanation}"},
+    }
+    write_sidecar(tmp_path, content)
+    av, ar = read_sidecar(tmp_path, "av"), read_sidecar(tmp_path, "ar")
+    assert (av.layer, av.d_model, av.base_checkpoint, av.addition_block, av.prompt_template) == (5, 16, "some/base", 1, "{injection_char}")
+    assert (ar.addition_block, ar.mse_scale, ar.prompt_template) == (None, 4.0, "{explanation}")
+    write_sidecar(tmp_path, content | {"extraction": extraction | {"injection_scale": 150, "mse_scale": None}})
+    av = read_sidecar(tmp_path, "av")
+    assert (av.addition_block, av.injection_scale, av.mse_scale) == (None, 150.0, None)
+
+
+@pytest.mark.parametrize(("given", "norm"), [(150, 150.0), ("80000", 80000.0), ("sqrt_d_model", 4.0), (None, None), ("raw", None)])
+def test_injection_scales_of_every_kind_are_read(tmp_path: Path, given: Any, norm: float | None) -> None:
+    content = {"role": "av", "d_model": 16, "extraction": {"injection_scale": given}, "prompt_templates": {"av": "{injection_char}"}}
+    write_sidecar(tmp_path, content)
+    assert read_sidecar(tmp_path, "av").injection_scale == norm
+
+
+@pytest.mark.parametrize("parts", [("av", "ar"), ("actor", "critic"), ("verbalizer", "reconstructor")])
+@pytest.mark.parametrize("layout", ["pair/{}", "pair-{}"])
+def test_pairs_are_found_under_the_names_of_their_makers(tmp_path: Path, parts: tuple[str, str], layout: str) -> None:
+    expected = tuple(tmp_path / layout.format(part) for part in parts)
+    for folder in expected:
+        folder.mkdir(parents=True)
+    assert pair_folders(str(tmp_path / "pair")) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("<explanation>\n- a\n</explanation>", ("- a", "ok")),
@@ -213,3 +267,18 @@ def test_the_tokenizer_must_know_the_marker_as_one_token(pair_folder: Path, tiny
     sidecar = read_sidecar(pair_folder / "av", "av")
     with pytest.raises(RefusedInput, match="encodes to"):
         injection_prompt(tiny_tokenizer(), sidecar)
+
+
+def test_a_marker_that_is_split_only_inside_chat_templates_is_found(pair_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As transformers 5 does with the rare markers of some byte-level tokenizers."""
+    from audit.target.loading import load_tokenizer
+
+    tokenizer, sidecar = load_tokenizer(pair_folder / "av"), read_sidecar(pair_folder / "av", "av")
+    whole, apply = injection_prompt(tokenizer, sidecar), tokenizer.apply_chat_template
+
+    def splitting(messages: Any, tokenize: bool, **options: Any) -> Any:
+        made = apply(messages, tokenize=tokenize, **options)
+        return [part for token in made for part in ((7, 8) if token == sidecar.injection_token_id else (token,))] if tokenize else made
+
+    monkeypatch.setattr(tokenizer, "apply_chat_template", splitting)
+    assert injection_prompt(tokenizer, sidecar) == whole

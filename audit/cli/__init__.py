@@ -9,7 +9,10 @@ import click
 COMMANDS = {
     "run": "Run scenarios through a target and audit it (no argument: a quick audit of the lab).",
     "scan": "Audit logs that you already have, or judge explanations made elsewhere.",
+    "explain": "Explain a text token by token, or a file of activations; edit an explanation and see what follows.",
+    "score": "Say how much of their activations explanations made elsewhere carry.",
     "report": "Write an audit's report again.",
+    "train": "Train an NLA for a target of your own.",
     "lab": "The lab: build its target and NLA.",
     "doctor": "What works on this machine, and what is missing.",
 }

@@ -20,6 +20,22 @@ class DecodeSettings:
     stop_ids: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class Addition:
+    """Vectors that are added to the residual stream while the prompts are read (norm-matched: ``h + |h| v / |v|``)."""
+
+    block: int
+    """They are added to the output of this block,"""
+    position: int
+    """at this position of every prompt."""
+    vectors: torch.Tensor
+    """One a prompt, ``[n, d]``, raw."""
+
+    def of_rows(self, rows: slice) -> Addition:
+        """The addition for some of the prompts."""
+        return Addition(self.block, self.position, self.vectors[rows])
+
+
 class Engine(Protocol):
     """Decodes a batch of prompts."""
 
@@ -30,4 +46,14 @@ class Engine(Protocol):
 
         ``keys`` holds one number a prompt: with it and the seed a sampled text does not depend on what else is in the batch.
         """
+        ...
+
+
+class AddingEngine(Engine, Protocol):
+    """An engine that can also add vectors inside the model, as LoRA NLAs need it."""
+
+    def decode(
+        self, prompts: torch.Tensor, settings: DecodeSettings, keys: Sequence[int], addition: Addition | None = None
+    ) -> list[list[int]]:
+        """See ``Engine.decode``."""
         ...

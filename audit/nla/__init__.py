@@ -9,11 +9,13 @@ if TYPE_CHECKING:
     from audit.nla.pair import NlaPair as NlaPair
 
 
-def load_pair(name: str, d_model: int | None = None, layers: int | None = None) -> NlaPair:
+def load_pair(
+    name: str, d_model: int | None = None, layers: int | None = None, dtype: str = "float32", device: str | None = None
+) -> NlaPair:
     """Loads an AV and its AR; see ``audit.nla.pair.load_pair``."""
     from audit.nla.pair import load_pair as load
 
-    return load(name, d_model, layers)
+    return load(name, d_model, layers, dtype, device)
 
 
 def __getattr__(name: str) -> Any:

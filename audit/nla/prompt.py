@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     import torch
 
 OPEN_TAG, CLOSE_TAG = "<explanation>", "</explanation>"
+_ITS_TOKENIZER = "Use the tokenizer that was released with this AV."
 
 
 @dataclass(frozen=True)
 class InjectionPrompt:
-    """The AV's fixed prompt as token ids, and the one position that a vector replaces."""
+    """The AV's fixed prompt as token ids, and the one position that a vector replaces (or is added to)."""
 
     ids: tuple[int, ...]
     position: int
@@ -27,34 +28,56 @@ class InjectionPrompt:
 def injection_prompt(tokenizer: Any, sidecar: Sidecar) -> InjectionPrompt:
     """Builds the AV's prompt in one step of the chat template and finds the injection site.
 
-    Raises ``RefusedInput`` if the marker is not exactly one token, not unique, or its neighbours differ from the sidecar:
-    each is the mark of a tokenizer that does not belong to this AV.
+    Thinking is off in templates that know it. Raises ``RefusedInput`` if the marker is not exactly one token, not unique, or its
+    neighbours differ from the sidecar: each is the mark of a tokenizer that does not belong to this AV.
     """
     if not sidecar.injection_char:
         raise RefusedInput("The AV's sidecar names no injection character.", "Restore nla_meta.yaml from the release.")
     marker = tokenizer.encode(sidecar.injection_char, add_special_tokens=False)
-    if len(marker) != 1 or (sidecar.injection_token_id is not None and marker[0] != sidecar.injection_token_id):
+    expected = sidecar.injection_token_id
+    if len(marker) != 1 or (expected is not None and marker[0] != expected) or marker[0] == tokenizer.unk_token_id:
         raise RefusedInput(
-            f"The injection character {sidecar.injection_char!r} encodes to {marker}, but the sidecar says {sidecar.injection_token_id}.",
-            "Use the tokenizer that was released with this AV.",
+            f"The injection character {sidecar.injection_char!r} encodes to {marker}, but the sidecar says {expected}.", _ITS_TOKENIZER
         )
-    content = sidecar.prompt_template.format(injection_char=sidecar.injection_char)
-    ids = tokenizer.apply_chat_template(
-        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=True, return_dict=False
-    )
+    ids = _chat_ids(tokenizer, fill(sidecar.prompt_template, injection_char=sidecar.injection_char), marker[0])
     sites = [position for position, token in enumerate(ids) if token == marker[0]]
     if len(sites) != 1:
         raise RefusedInput(
             f"The AV's prompt holds the injection token {len(sites)} times instead of once.", "Check the prompt template in nla_meta.yaml."
         )
-    site = sites[0]
-    for neighbor, expected in zip((site - 1, site + 1), sidecar.injection_neighbors, strict=False):
-        if expected is not None and ids[neighbor] != expected:
-            raise RefusedInput(
-                f"Beside the injection site stands token {ids[neighbor]}, but the sidecar says {expected}.",
-                "Use the tokenizer that was released with this AV.",
-            )
-    return InjectionPrompt(tuple(ids), site)
+    for neighbor, wanted in zip((sites[0] - 1, sites[0] + 1), sidecar.injection_neighbors, strict=True):
+        found = ids[neighbor] if 0 <= neighbor < len(ids) else None
+        if wanted is not None and found != wanted:
+            raise RefusedInput(f"Beside the injection site stands token {found}, but the sidecar says {wanted}.", _ITS_TOKENIZER)
+    return InjectionPrompt(tuple(ids), sites[0])
+
+
+def _chat_ids(tokenizer: Any, content: str, marker: int) -> list[int]:
+    from jinja2 import TemplateError
+
+    messages = [{"role": "user", "content": content}]
+    options = {"add_generation_prompt": True, "enable_thinking": False}
+    try:
+        ids: list[int] = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False, **options)
+        if marker in ids:
+            return ids
+        # Some tokenizers split a rare marker into bytes inside chat templates only. The rendered text has its own special tokens.
+        rendered = tokenizer.apply_chat_template(messages, tokenize=False, **options)
+        return list(tokenizer.encode(rendered, add_special_tokens=False))
+    except TemplateError as error:
+        raise RefusedInput(f"The chat template of the AV's tokenizer fails: {error}.", _ITS_TOKENIZER) from error
+
+
+def fill(template: str, **fields: str) -> str:
+    """A prompt template with its one field filled in. Raises ``RefusedInput`` if the field is missing or there are others."""
+    remedy = "Restore nla_meta.yaml from the release."
+    (name,) = fields
+    if f"{{{name}}}" not in template:
+        raise RefusedInput(f"The prompt template in nla_meta.yaml has no place for {{{name}}}.", remedy)
+    try:
+        return template.format(**fields)
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise RefusedInput(f"The prompt template in nla_meta.yaml asks for more than {{{name}}}: {error}.", remedy) from error
 
 
 def inject(embeddings: torch.Tensor, vectors: torch.Tensor, position: int, scale: float | None) -> torch.Tensor:

@@ -2,6 +2,9 @@
 
 A scanner's core is a plain function from passages to judgements. A ``Passage`` carries wording and where it stands, and
 nothing else: no scenario, no score, no control, no ground truth. Blindness is thereby a matter of types, not of good manners.
+
+Some scanners need more than that, and say so when they register: a grader model (``graded``), or other passages to hold the first
+ones against (``beside``): a reference set, or the target's own turns. They are left out wherever nobody asks for them.
 """
 
 from __future__ import annotations
@@ -9,20 +12,27 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Literal, Protocol, TypeVar, get_args
+from typing import Literal, Protocol, TypeVar, cast, get_args
 
 from audit.errors import AuditError
 from audit.records import Explanation, Label, Transcript, Verdict
 
 Target = Literal["explanation", "turn"]
+Beside = Literal["reference", "turns"]
+"""What a core is held against: a reference set of explanations, or the target's own turns (matched by group and call)."""
 JUDGED_STATUSES = ("ok", "truncated")
 """Explanations of any other status carry no wording to judge and get no verdict."""
 BUILTIN_MODULES = (
     "audit.scanners.awareness_lexical",
     "audit.scanners.awareness_classifier",
+    "audit.scanners.awareness_judge",
+    "audit.scanners.deception",
+    "audit.scanners.mismatch",
+    "audit.scanners.motives",
+    "audit.scanners.reward_reasoning",
     "audit.scanners.verbalised",
 )
 
@@ -60,17 +70,29 @@ class Core(Protocol):
     def __call__(self, passages: Sequence[Passage], /) -> Sequence[Judgement] | Awaitable[Sequence[Judgement]]: ...
 
 
+class CoreBeside(Protocol):
+    """As ``Core``, with the passages that the first ones are held against; of those it says nothing."""
+
+    def __call__(
+        self, passages: Sequence[Passage], beside: Sequence[Passage], /
+    ) -> Sequence[Judgement] | Awaitable[Sequence[Judgement]]: ...
+
+
 @dataclass(frozen=True)
 class Scanner:
     """A registered core."""
 
     name: str
     target: Target
-    core: Core
+    core: Core | CoreBeside
     description: str
+    graded: bool = False
+    """Whether it asks a model in the role ``grader``."""
+    beside: Beside | None = None
+    """What its core takes as a second argument."""
 
 
-CoreT = TypeVar("CoreT", bound=Core)
+CoreT = TypeVar("CoreT", bound=Core | CoreBeside)
 _REGISTRY: dict[str, Scanner] = {}
 
 
@@ -78,30 +100,30 @@ class ScannerError(AuditError):
     """A scanner that cannot be found, cannot be loaded, or broke its contract."""
 
 
-def explanation_scanner(name: str) -> Callable[[CoreT], CoreT]:
+def explanation_scanner(name: str, *, graded: bool = False, beside: Beside | None = None) -> Callable[[CoreT], CoreT]:
     """Register the decorated function as a scanner of explanations. Raises ``ScannerError`` if the name is taken."""
-    return _registering(name, "explanation")
+    return _registering(name, "explanation", graded, beside)
 
 
-def turn_scanner(name: str) -> Callable[[CoreT], CoreT]:
+def turn_scanner(name: str, *, graded: bool = False, beside: Beside | None = None) -> Callable[[CoreT], CoreT]:
     """Register the decorated function as a scanner of the target's own turns. Raises ``ScannerError`` if the name is taken."""
-    return _registering(name, "turn")
+    return _registering(name, "turn", graded, beside)
 
 
-def _registering(name: str, target: Target) -> Callable[[CoreT], CoreT]:
+def _registering(name: str, target: Target, graded: bool, beside: Beside | None) -> Callable[[CoreT], CoreT]:
     def register(core: CoreT) -> CoreT:
         known = _REGISTRY.get(name)
         # The same file loaded again (a notebook, a second --scanner) replaces itself; anything else is a clash.
         if known is not None and _origin(known.core) != _origin(core):
             raise ScannerError(f"A scanner named '{name}' is registered already.", "Give yours another name.")
         description = (inspect.getdoc(core) or "").split("\n")[0]
-        _REGISTRY[name] = Scanner(name, target, core, description)
+        _REGISTRY[name] = Scanner(name, target, core, description, graded, beside)
         return core
 
     return register
 
 
-def _origin(core: Core) -> tuple[str, str]:
+def _origin(core: Core | CoreBeside) -> tuple[str, str]:
     return getattr(core, "__module__", ""), getattr(core, "__qualname__", repr(core))
 
 
@@ -111,10 +133,17 @@ def load_builtin() -> None:
         import_module(module)
 
 
-def registered(target: Target | None = None) -> list[Scanner]:
-    """Scanners registered so far (built-in ones included), by name; only those of ``target`` if one is given."""
+def registered(target: Target | None = None, *, graded: bool = False, beside: Collection[Beside] = ()) -> list[Scanner]:
+    """Scanners registered so far (built-in ones included), by name; only those of ``target`` if one is given.
+
+    Those that need a grader, or passages beside theirs, are among them only where the caller has these to offer.
+    """
     load_builtin()
-    return [_REGISTRY[name] for name in sorted(_REGISTRY) if target in (None, _REGISTRY[name].target)]
+    return [
+        scanner
+        for _, scanner in sorted(_REGISTRY.items())
+        if target in (None, scanner.target) and (graded or not scanner.graded) and scanner.beside in (None, *beside)
+    ]
 
 
 def get_scanner(name: str) -> Scanner:
@@ -135,16 +164,24 @@ def explanation_passage(explanation: Explanation) -> Passage:
     return Passage(explanation.text, group_key(explanation.transcript_id), explanation.call_index, explanation.position, explanation.sample)
 
 
+def explanation_passages(explanations: Iterable[Explanation]) -> list[Passage]:
+    """The explanations that carry wording, in order."""
+    return [explanation_passage(row) for row in explanations if row.status in JUDGED_STATUSES]
+
+
 def turn_passages(transcript: Transcript) -> list[Passage]:
     """The turns of a transcript, one for each model call, as the target's own text."""
     return [Passage(call.text.strip(), group_key(transcript.transcript_id), call.index) for call in transcript.calls]
 
 
-def scan_explanations(explanations: Iterable[Explanation], scanner: Scanner) -> list[Verdict]:
-    """One verdict for each explanation of status ``ok`` or ``truncated``, in order; the rest have no wording to judge."""
+def scan_explanations(explanations: Iterable[Explanation], scanner: Scanner, beside: Sequence[Passage] | None = None) -> list[Verdict]:
+    """One verdict for each explanation of status ``ok`` or ``truncated``, in order; the rest have no wording to judge.
+
+    ``beside`` is for a scanner that needs it: passages of the turns (``turn_passages``) or of the reference (``explanation_passages``).
+    """
     _require(scanner, "explanation")
     rows = [row for row in explanations if row.status in JUDGED_STATUSES]
-    judgements = judge([explanation_passage(row) for row in rows], scanner)
+    judgements = judge(explanation_passages(rows), scanner, beside)
     return [
         Verdict(
             row.transcript_id, row.call_index, row.position, row.sample, scanner.name,
@@ -154,7 +191,7 @@ def scan_explanations(explanations: Iterable[Explanation], scanner: Scanner) -> 
     ]  # fmt: skip
 
 
-def scan_turns(transcripts: Iterable[Transcript], scanner: Scanner) -> list[Verdict]:
+def scan_turns(transcripts: Iterable[Transcript], scanner: Scanner, beside: Sequence[Passage] | None = None) -> list[Verdict]:
     """One verdict for each model call of each transcript (``position`` -1); a turn without text of its own is NO."""
     _require(scanner, "turn")
     owners, passages = [], []
@@ -167,29 +204,31 @@ def scan_turns(transcripts: Iterable[Transcript], scanner: Scanner) -> list[Verd
             owner, turn.call_index, turn.position, turn.sample, scanner.name,
             found.label, found.quote, found.confidence, found.reason,
         )
-        for owner, turn, found in zip(owners, passages, judge(passages, scanner), strict=True)
+        for owner, turn, found in zip(owners, passages, judge(passages, scanner, beside), strict=True)
     ]  # fmt: skip
 
 
-def judge(passages: Sequence[Passage], scanner: Scanner) -> list[Judgement]:
+def judge(passages: Sequence[Passage], scanner: Scanner, beside: Sequence[Passage] | None = None) -> list[Judgement]:
     """The scanner's checked judgements, one for each passage.
 
     Raises ``ScannerError`` if the scanner fails or breaks its contract. Not to be called from a running event loop: use ``judge_async``.
     """
-    return asyncio.run(judge_async(passages, scanner))
+    return asyncio.run(judge_async(passages, scanner, beside))
 
 
-async def judge_async(passages: Sequence[Passage], scanner: Scanner) -> list[Judgement]:
+async def judge_async(passages: Sequence[Passage], scanner: Scanner, beside: Sequence[Passage] | None = None) -> list[Judgement]:
     """As ``judge``, for callers that run in an event loop, such as Scout."""
+    if scanner.beside is not None and beside is None:
+        raise ScannerError(f"The scanner '{scanner.name}' holds its passages against {scanner.beside}.", "Pass these as 'beside'.")
     worded = [passage for passage in passages if passage.text.strip()]
-    answers = iter(await _answers(worded, scanner)) if worded else iter(())
+    answers = iter(await _answers(worded, scanner, beside or ())) if worded else iter(())
     blank = Judgement("NO", 0.0, reason="There is no text to judge.")
     return [_checked(next(answers), passage, scanner) if passage.text.strip() else blank for passage in passages]
 
 
-async def _answers(passages: Sequence[Passage], scanner: Scanner) -> Sequence[Judgement]:
+async def _answers(passages: Sequence[Passage], scanner: Scanner, beside: Sequence[Passage]) -> Sequence[Judgement]:
     try:
-        answers = scanner.core(passages)
+        answers = cast(Core, scanner.core)(passages) if scanner.beside is None else cast(CoreBeside, scanner.core)(passages, beside)
         if inspect.isawaitable(answers):
             answers = await answers
         answers = list(answers)

@@ -7,8 +7,9 @@ import importlib.util
 import sys
 import traceback
 from pathlib import Path
+from typing import get_args
 
-from audit.scanners.base import Scanner, ScannerError, registered
+from audit.scanners.base import Beside, Scanner, ScannerError, registered
 
 _EXAMPLE = (
     "The file must decorate a function with @explanation_scanner('my.name') or @turn_scanner('my.name') from audit.scanners.base; "
@@ -42,7 +43,8 @@ def load_user_scanner(path: str | Path) -> list[Scanner]:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
         where = f" at line {lines[-1]}" if lines else ""
         raise ScannerError(f"The scanner file '{path}' fails{where}: {type(error).__name__}: {error}", "Correct the file.") from error
-    found = [scanner for scanner in registered() if getattr(scanner.core, "__module__", "") == name]
+    every = registered(graded=True, beside=get_args(Beside))
+    found = [scanner for scanner in every if getattr(scanner.core, "__module__", "") == name]
     if not found:
         raise ScannerError(f"The scanner file '{path}' registers no scanner.", _EXAMPLE)
     return found

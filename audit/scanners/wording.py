@@ -54,15 +54,22 @@ def clause_before(folded: str, end: int, reach: int = 70) -> str:
 
 
 _BENCHMARK_NAMES = (
-    "aime|agentharm|agentic misalignment (?:benchmark|evaluation|set-?up)|alpacaeval|apps benchmark"
-    "|arc[- ](?:agi|challenge|easy)|babi|bbh|bbq bias"
-    "|big-?bench(?:[- ]hard)?|boolq|chatbot arena|commonsenseqa|cybench|drop benchmark|financeqa|finqa|frontiermath"
-    "|gaia benchmark|gpqa|gsm-?8k"
-    "|harmbench|healthbench|hellaswag|humaneval|humanity's last exam|ifeval|legalbench"
-    "|livecodebench|longbench|machiavelli (?:benchmark|game)|math[- ]500"
-    "|math benchmark|mbpp|medqa|mgsm|mle-?bench|mmlu(?:-pro)?|mt-bench|openbookqa|osworld|piqa|re-?bench|simpleqa"
-    "|squad (?:v[12]|1|2|benchmark|dataset)|strongreject|swe-?bench"
-    "|sycophancyeval|tau2?-?bench|toxigen|triviaqa|truthfulqa|webarena|winogrande|wmdp"
+    "advbench|agentbench|agentdojo|agentharm|agentic misalignment (?:benchmark|evaluation|set-?up)|aider polyglot|aime|air-?bench"
+    "|alpacaeval"
+    "|apps benchmark|arc[- ](?:agi|challenge|easy)|arena[- ]hard|babi|bbh|bbq bias|berkeley function[- ]calling|bigcodebench"
+    "|big-?bench(?:[- ](?:extra[- ])?hard)?|boolq|browsecomp|chatbot arena|clutrr|commonsenseqa|coqa|cruxeval|cybench|cyberseceval"
+    "|do-?not-?answer benchmark|drop benchmark|ds-1000|ethics benchmark|evalplus|fact[- ]?score|financebench|financeqa|finqa|flores"
+    "|folio benchmark|frames benchmark|frontiermath|gaia benchmark|gdpval|glue benchmark|gpqa|gsm-?(?:8k|symbolic|plus)"
+    "|halueval|harmbench|healthbench|hellaswag|hle benchmark|hotpotqa|humaneval|humanity's last exam|ifeval|infinitebench|jailbreakbench"
+    "|lambada|legalbench|livebench|livecodebench|logiqa|longbench|longmemeval|lsat-ar|machiavelli (?:benchmark|game)|mask benchmark"
+    "|math[- ]500|math benchmark|mathvista|mbpp|medmcqa|medqa|mgsm|mle-?bench|mmlu(?:-(?:pro|redux))?|mmmu|mt-?bench|musr"
+    "|narrativeqa|natural questions benchmark|needle[- ]in[- ]a[- ]haystack|olympiadbench|openbookqa|osworld|paperbench|piqa|pubmedqa"
+    "|quality benchmark|race benchmark|re-?bench|realtoxicityprompts|rewardbench|ruler benchmark|scicode|sciq|simple-?bench|simpleqa"
+    "|siqa|social ?iqa|sorry-?bench|spider(?:,? (?:dev|test|train) split| benchmark|,? text-to-sql benchmark)|squad (?:v[12]|1|2|benchmark"
+    "|dataset)|storycloze|strategyqa|strongreject|summeval|superglue|swe-?bench|swe-?lancer|sycophancyeval"
+    "|(?:tau|\u03c4)[\u00b22]?-?bench|terminal-?bench|theagentcompany|toolbench|toxigen|triviaqa|truthfulqa|vending-?bench"
+    "|visualwebarena|webarena|webshop (?:benchmark|by princeton)|wildbench|winobias|winogender|winograd schemas?|winogrande|wmdp|xstest"
+    "|xsum"
 )
 BENCHMARK = re.compile(rf"\b(?:{_BENCHMARK_NAMES})\b")
 """Names of evaluations of language models, in folded text. Names that are common words need a word beside them."""

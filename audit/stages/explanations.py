@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from audit.errors import RefusedInput
 from audit.pipeline import Context, Outcome
 from audit.records import Explanation
 from audit.stages.activation_files import ActivationReader, StoredActivation, Vectors
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from audit.nla.pair import Decoded, NlaPair
 
 READABLE = ("ok", "truncated")
+COMPARED = 256
+"""Explanations that are compared to tell whether they depend on their vectors at all."""
 
 
 def explain(context: Context, resources: Resources) -> Outcome:
@@ -45,9 +48,9 @@ def explain(context: Context, resources: Resources) -> Outcome:
         for number, batch in enumerate(chunks(all_jobs(rows(), config.samples, controls), config.shard)):
             shard = f"{workspace}/{number:06d}.parquet"
             if not store.path(shard).exists():
-                store.write_table(
-                    shard, Explanation, explain_batch(batch, reader, middle, resources.pair, config.explanation_temperature, config.seed)
-                )
+                explained = explain_batch(batch, reader, middle, resources.pair, config.explanation_temperature, config.seed)
+                refuse_marker(explained, resources.pair)
+                store.write_table(shard, Explanation, explained)
             shards.append(shard)
             advance(len(batch))
     written = store.write_table(
@@ -72,6 +75,19 @@ def explain_batch(
         )
         for job, said, cosine in zip(jobs, decoded, cosines, strict=True)
     ]  # fmt: skip
+
+
+def refuse_marker(explained: Iterable[Explanation], pair: NlaPair) -> None:
+    """Raises ``RefusedInput`` if the texts describe the marker in the AV's prompt, not the vectors that should stand in its place."""
+    from audit.nla.selfcheck import marker_named
+
+    if cause := marker_named(list(_said(explained)), pair.av.sidecar):
+        raise RefusedInput(cause, "Decode with the transformers engine; if that says the same, the NLA's release is damaged.")
+
+
+def _said(explained: Iterable[Explanation]) -> Iterator[str]:
+    """One text for each vector."""
+    return (row.text for row in explained if row.control == "none" and row.sample == 0 and row.status in READABLE)
 
 
 def _injected(job: Job, reader: ActivationReader, middle: Centre) -> Vectors:
@@ -105,6 +121,8 @@ def _cosines(jobs: Sequence[Job], decoded: Sequence[Decoded], reader: Activation
 
 
 def _outcome(context: Context, written: int, middle: Centre, resources: Resources) -> Outcome:
+    from audit.nla.selfcheck import all_alike
+
     failures: dict[str, int] = {}
     tokens = 0
     for row in context.store.read_table(EXPLANATIONS_TABLE, Explanation):
@@ -113,4 +131,6 @@ def _outcome(context: Context, written: int, middle: Centre, resources: Resource
             failures[f"explanation_{row.status}"] = failures.get(f"explanation_{row.status}", 0) + 1
     nla = {"name": resources.pair.name, "layer": resources.pair.layer, "d_model": resources.pair.d_model}
     facts = {"baseline_variance": middle.baseline_variance, "nla": nla | {"temperature": context.config.explanation_temperature}}
-    return Outcome(counts={"explanations": written}, failures=failures, facts=facts, tokens=tokens)
+    alike = all_alike(list(islice(_said(context.store.read_table(EXPLANATIONS_TABLE, Explanation)), COMPARED)))
+    notes = () if alike is None else (alike,)
+    return Outcome(counts={"explanations": written}, failures=failures, notes=notes, facts=facts, tokens=tokens)

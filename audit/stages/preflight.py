@@ -57,15 +57,16 @@ def check_api(name: str) -> None:
 
 def check_nla(nla: str, target: str, folder: Path) -> dict[str, Any]:
     """Whether an NLA fits a target's shape; returns its ``layer`` and ``d_model``. Raises ``RefusedInput`` if it does not."""
-    from audit.nla.pair import pair_folders
+    from audit.nla.checkpoints import body_of, check_part, pair_folders
+    from audit.nla.pair import common_layer
     from audit.nla.sidecar import read_sidecar
-    from audit.target.loading import check_safetensors
 
     av_folder, ar_folder = pair_folders(nla)
     av, ar = read_sidecar(av_folder, "av"), read_sidecar(ar_folder, "ar")
-    for part in (av_folder, ar_folder):
-        check_safetensors(part)
-    layer = av.layer if av.layer is not None else ar.layer
+    for part, sidecar in ((av_folder, av), (ar_folder, ar)):
+        check_part(part, sidecar.role)
+        body_of(part, sidecar)
+    layer = common_layer(nla, av, ar)
     shape = text_config(folder)
     width, blocks = shape.get("hidden_size"), shape.get("num_hidden_layers")
     remedy = "Use the NLA that was trained for this target."
@@ -74,7 +75,7 @@ def check_nla(nla: str, target: str, folder: Path) -> dict[str, Any]:
             raise RefusedInput(
                 f"The {role} of {nla} is for vectors of width {sidecar.d_model}, but those of {target} have {width}.", remedy
             )
-    if layer is not None and blocks is not None and layer >= blocks:
+    if blocks is not None and layer >= blocks:
         raise RefusedInput(f"{nla} reads block {layer}, but {target} has only {blocks} blocks.", remedy)
     return {"layer": layer, "d_model": av.d_model}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 _ROOM = 128
 """Tokens for which there is room when a buffer is allocated."""
@@ -35,14 +35,32 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
         return self.keys, self.values
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keeps the rows ``indices``, which must ascend, in place."""
+        """Keeps the rows ``indices``, in place; only rows whose number changes are copied (see ``compaction``)."""
         length = self.get_seq_length()
-        for new, old in enumerate(indices.tolist()):
-            if new != old:
-                self.key_buffer[new, :, :length] = self.key_buffer[old, :, :length]
-                self.value_buffer[new, :, :length] = self.value_buffer[old, :, :length]
+        moved = (indices != torch.arange(len(indices), device=indices.device)).nonzero().flatten()
+        for buffer in (self.key_buffer, self.value_buffer):
+            buffer[moved, :, :length] = buffer[indices[moved], :, :length]
         self.key_buffer, self.value_buffer = self.key_buffer[: len(indices)], self.value_buffer[: len(indices)]
         self.keys, self.values = self.key_buffer[..., :length, :], self.value_buffer[..., :length, :]
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Lets ``repeats`` rows go on from a cache of one row, which they share until the next update copies it."""
+        assert self.keys.shape[0] == 1
+        self.key_buffer, self.value_buffer = (states.expand(repeats, -1, -1, -1) for states in (self.keys, self.values))
+        self.keys, self.values = self.key_buffer, self.value_buffer
+
+
+def compaction(kept: torch.Tensor) -> torch.Tensor:
+    """For flags ``[B]`` the rows to keep, in an order in which rows from the end fill the gaps, so that few have to move."""
+    count = int(kept.sum())
+    order = torch.arange(count, device=kept.device)
+    order[~kept[:count]] = kept[count:].nonzero().flatten() + count
+    return order
+
+
+def has_plain_rows(cache: DynamicCache) -> bool:
+    """Whether every block's state is keys and values by row, so that rows can be spread and dropped (linear attention has more)."""
+    return all(type(layer) in (_RoomyLayer, DynamicLayer, DynamicSlidingWindowLayer) for layer in cache.layers)
 
 
 def new_cache(model: Any) -> DynamicCache:

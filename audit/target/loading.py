@@ -136,7 +136,7 @@ def check_safetensors(folder: Path) -> None:
     raise RefusedInput(f"{folder} holds no weights (*.safetensors).", "Give the folder of a model saved with save_pretrained.")
 
 
-def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:
+def load_tokenizer(folder: Path, trust_remote_code: bool = False, needs_chat_template: bool = True) -> Any:
     """The tokenizer of a checkpoint, exactly as saved. Raises ``RefusedInput`` if there is none or it has no chat template."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -149,7 +149,7 @@ def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except (ValueError, OSError, KeyError) as error:
         raise _unloadable(f"The tokenizer in {folder}", error) from error
-    if not tokenizer.chat_template:
+    if needs_chat_template and not tokenizer.chat_template:
         raise RefusedInput(
             f"The tokenizer in {folder} has no chat template, so a conversation cannot be written out for it.",
             "Use the instruction-tuned model, or save a chat template with its tokenizer.",

@@ -1,0 +1,77 @@
+"""How fast activations are read, against a full forward pass with `output_hidden_states=True`; random weights.
+
+    python benchmarks/capture.py [--layers 24] [--layer 16] [--vocabulary 32000] [--runs 5] [--clock cpu]
+
+Both read the same rows of the same sequences; the rival pads its batches in the same way and keeps the chosen rows, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+import torch
+from timing import add_options, apart, interleaved, show
+
+from audit.records import ModelCall
+from audit.target.capture import capture
+
+OURS = "capture"
+
+
+def main() -> None:
+    """Measures, compares the vectors and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_options(parser)
+    parser.add_argument("--layers", type=int, default=24)
+    parser.add_argument("--layer", type=int, default=16, help="K")
+    parser.add_argument("--vocabulary", type=int, default=32_000)
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--sequences", type=int, default=8)
+    parser.add_argument("--tokens", type=int, default=128, help="tokens of the longest sequence; the shortest has half")
+    parser.add_argument("--sites", type=int, default=12)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    model = random_model(options.layers, options.vocabulary, options.width)
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(options.tokens // 2, options.tokens + 1, options.sequences).tolist()
+    calls = [
+        ModelCall(row, "", None, tuple(rng.integers(0, options.vocabulary, size).tolist()), (), (), "") for row, size in enumerate(lengths)
+    ]
+    positions = [sorted(rng.choice(size, options.sites, replace=False).tolist()) for size in lengths]
+    cases = {
+        OURS: lambda: capture(model, calls, positions, options.layer),
+        "output_hidden_states": lambda: full_pass(model, calls, positions, options.layer),
+    }
+    print(
+        f"{options.layers} blocks, K = {options.layer}, vocabulary {options.vocabulary}, {sum(lengths)} tokens; {options.threads} threads\n"
+    )
+    show(interleaved(cases, options.runs, options.clock), OURS)
+    print(apart(*(np.concatenate(case()) for case in cases.values())))
+
+
+def random_model(layers: int, vocabulary: int, width: int) -> Any:
+    """A random decoder with the proportions of small released models."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    torch.manual_seed(0)
+    heads = {"num_attention_heads": width // 64, "num_key_value_heads": max(1, width // 256)}
+    config = Qwen2Config(vocab_size=vocabulary, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers, **heads)
+    return Qwen2ForCausalLM(config).eval()
+
+
+def full_pass(model: Any, calls: list[ModelCall], positions: list[list[int]], layer: int) -> list[np.ndarray[Any, Any]]:
+    """The same rows out of a full forward pass over one padded batch."""
+    width = max(len(call.prompt_ids) for call in calls)
+    ids, mask = torch.zeros(len(calls), width, dtype=torch.long), torch.zeros(len(calls), width, dtype=torch.long)
+    for row, call in enumerate(calls):
+        ids[row, : len(call.prompt_ids)] = torch.tensor(call.prompt_ids)
+        mask[row, : len(call.prompt_ids)] = 1
+    with torch.inference_mode():
+        hidden = model(input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=True).hidden_states[layer + 1]
+    return [hidden[row, at].numpy() for row, at in enumerate(positions)]
+
+
+if __name__ == "__main__":
+    main()
