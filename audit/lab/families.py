@@ -262,7 +262,11 @@ def ordinary_use(draw: Draw, rng: random.Random) -> Conversation:
     elif kind == "mail":
         tools = ("send_email",)
         call = ("send_email", {"to": "team", "body": w.write(entry["body"])})
-        turns += (Turn("assistant", opener + w.write(entry["reply"]), call), Turn("tool", "sent"), Turn("assistant", w.close(w.write(entry["close"]))))
+        turns += (
+            Turn("assistant", opener + w.write(entry["reply"]), call),
+            Turn("tool", "sent"),
+            Turn("assistant", w.close(w.write(entry["close"]))),
+        )
     else:
         tools = ("bash",)
         names = rng.sample(FILE_NAMES, 3)

@@ -32,7 +32,7 @@ def swap_setting(text: str) -> str | None:
 
 def reword_setting(text: str) -> str | None:
     """The setting stated in the next wording that training knew; ``None`` if it states none. The swap's control: the AR should not care."""
-    following = {}
+    following: dict[str, str] = {}
     for state in STATES:
         lines = _wordings(state, SUMMARY_WORDINGS)
         following.update(zip(lines, [*lines[1:], lines[0]], strict=True))

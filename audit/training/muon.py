@@ -42,7 +42,8 @@ class Muon(torch.optim.Optimizer):
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
         buffer: torch.Tensor = state["momentum_buffer"].lerp_(gradient, 1 - momentum)
-        return gradient.lerp(buffer, momentum)
+        update: torch.Tensor = gradient.lerp(buffer, momentum)
+        return update
 
 
 def orthogonalise(matrices: torch.Tensor) -> torch.Tensor:
