@@ -71,7 +71,7 @@ def explain_batch(
     return [
         Explanation(
             job.site.transcript_id, job.site.call_index, job.site.position, job.sample, job.control, temperature, pair.name,
-            said.text, said.status, cosine, None if cosine is None else 2.0 * (1.0 - cosine), "transformers", seconds, said.tokens,
+            said.text, said.status, cosine, None if cosine is None else 2.0 * (1.0 - cosine), pair.av.engine.name, seconds, said.tokens,
         )
         for job, said, cosine in zip(jobs, decoded, cosines, strict=True)
     ]  # fmt: skip
