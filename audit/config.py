@@ -11,7 +11,7 @@ from audit.errors import AuditError
 
 LAB = "lab"
 API_PREFIX = "inspect:"
-QUICK_SAMPLES, QUICK_TOKENS = 25, 12
+QUICK_SAMPLES, QUICK_TOKENS = 20, 12
 FULL_SAMPLES, FULL_TOKENS = 100, 50
 
 

@@ -16,7 +16,7 @@ from audit.cli.options import audit_options, common_options, configuration, fold
 @click.option(
     "--scenario", "scenarios", multiple=True, metavar="NAME", help="Run this one (repeatable). Default: all that suit the target."
 )
-@click.option("--limit", type=int, metavar="N", help="Samples a scenario. Default: 25.")
+@click.option("--limit", type=int, metavar="N", help="Samples a scenario. Default: 20.")
 @click.option("--full", is_flag=True, help="100 samples a scenario and 50 tokens a transcript, unless said otherwise.")
 @audit_options
 @click.option("--sandbox", type=click.Choice(["bwrap", "docker"]), help="Where commands of the model run. Default: bubblewrap if it works.")
