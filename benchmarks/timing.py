@@ -6,6 +6,9 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
@@ -36,3 +39,9 @@ def show(seconds: Mapping[str, list[float]], ours: str, scale: Mapping[str, floa
     for name, values in scaled.items():
         ratio = statistics.median(value / own for value, own in zip(values, scaled[ours], strict=True))
         print(f"| {name} | {statistics.median(values):.2f} | {max(values) / min(values):.2f} | {ratio:.2f} |", flush=True)
+
+
+def apart(ours: np.ndarray[Any, Any], rival: np.ndarray[Any, Any]) -> str:
+    """How far two results ``[n, d]`` for the same rows lie apart, as a sentence."""
+    relative = np.abs(ours - rival).max() / np.linalg.norm(rival, axis=1).mean()
+    return f"largest difference of a value, relative to the vectors' mean norm: {relative:.1e}"

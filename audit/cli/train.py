@@ -18,9 +18,23 @@ def command(config_file: Path, out: Path | None, seed: int | None, as_json: bool
 
     \b
     The least that CONFIG.yaml holds:
-      target: ./my-checkpoint           # or a Hub name
-      documents: ./documents.jsonl      # rows with "text" or "messages"; parquet and text files too
+      target: ./my-checkpoint           # or a Hub name; lab
+      documents: ./documents.jsonl      # rows with "text" or "messages"; .parquet, .txt, a folder; lab
       summaries: openai/gpt-4o-mini     # any model of Inspect; says what the documents hold
+
+    \b
+    What it may hold besides, with defaults:
+      layer: null                       # K; null: at two thirds of the depth
+      positions: {per_document: 4, first: 50, max_tokens: 512}
+      shares: {av: 0.4, ar: 0.4, rl: 0.15, held_out: 0.05}
+      warm_start: {verbalizer_steps: 2000, reconstructor_steps: 1000, batch: 16, optimizer: adamw}
+      rl: {steps: 2000, batch: 16, group: 8, max_tokens: 150, kl_weight: 0.02, reward: mse,
+           verbalizer_learning_rate: 1e-5, reconstructor_learning_rate: 5e-5, micro_batch: 64}
+      lora: {rank: 32, alpha: 64}       # left out: all parameters are trained
+      dtype: float32                    # of weights that are not trained
+      gradient_checkpointing: false
+      seed: 0
+      out: nla-trained
 
     The same command goes on where it was stopped. Several processes or accelerators, mixed precision, FSDP: start it with
     `accelerate launch -m audit.cli train CONFIG.yaml`.
@@ -30,10 +44,18 @@ def command(config_file: Path, out: Path | None, seed: int | None, as_json: bool
     from audit.training.run import train_nla
 
     config = read_config(config_file, out=out, seed=seed)
+    _quiet()
     stages = train_nla(config, reporter(as_json))
     if _is_main():
         _print(stages, config.out, config.target, as_json)
     return 0
+
+
+def _quiet() -> None:
+    """Leaves the progress bars to us: models are loaded and saved many times in a run."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
 
 
 def _is_main() -> bool:

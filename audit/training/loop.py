@@ -7,17 +7,22 @@ State is kept in safetensors; nothing is unpickled.
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from audit.errors import AuditError
+from audit.training.state import STATE_NAME, load_state, read_metadata, save_state
 
 if TYPE_CHECKING:
     import torch
+
+    from audit.training.processes import Processes
+
+Report = Callable[[int, float, float], None]
+OptimizerName = Literal["muon", "adamw"]
 
 
 @dataclass(frozen=True)
@@ -48,107 +53,97 @@ def learning_rate(config: LoopConfig, step: int) -> float:
 
 def train(
     module: torch.nn.Module,
-    loss_at: Callable[[int], torch.Tensor],
+    loss_at: Callable[[int], torch.Tensor | float],
     config: LoopConfig,
     folder: Path,
-    report: Callable[[int, float, float], None] | None = None,
+    report: Report | None = None,
     report_every: int = 50,
+    optimizer: OptimizerName = "muon",
+    group: Processes | None = None,
 ) -> None:
     """Trains ``module`` in place until ``config.steps``, resuming from ``folder`` if a state of the same config lies there.
 
-    ``loss_at(step)`` builds the step's batch and returns a scalar loss. ``report(step, mean loss since the last report,
-    seconds since the start)`` is called now and then. Raises ``AuditError`` if the loss is not finite.
+    ``loss_at(step)`` builds the step's batch and returns a scalar loss, or back-propagates it and returns its value as a number.
+    ``report(step, mean loss since the last report, seconds since the start)`` is called now and then. ``optimizer`` is ``muon`` (with
+    AdamW for everything but matrices) or ``adamw`` alone. ``group`` is the processes that share the batches; gradients are averaged
+    over them. Raises ``AuditError`` if the loss is not finite.
     """
+    import math
+
     import torch
 
-    optimizers = _optimizers(module, config)
+    from audit.training.processes import Processes
+
+    group = group or Processes()
+    module, optimizers = group.prepare(module, optimizers_of(module, optimizer, config.learning_rate, config.weight_decay))
     start = _resume(module, optimizers, config, folder)
     module.train()
     began, losses = time.monotonic(), []
     last = config.stop_at or config.steps
     for step in range(start, last):
-        for optimizer in optimizers:
-            fraction = 1.0 if isinstance(optimizer, torch.optim.Muon) else config.other_fraction
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(config, step) * fraction
+        set_learning_rate(optimizers, learning_rate(config, step), config.other_fraction)
         loss = loss_at(step)
-        loss.backward()  # type: ignore[no-untyped-call]
+        if isinstance(loss, torch.Tensor):
+            loss.backward()  # type: ignore[no-untyped-call]
+            loss = float(loss.detach())
+        group.average_gradients(module)
         torch.nn.utils.clip_grad_norm_(module.parameters(), config.clip_norm)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        losses.append(float(loss.detach()))
-        if losses[-1] != losses[-1]:
+        for part in optimizers:
+            part.step()
+            part.zero_grad(set_to_none=True)
+        losses.append(group.total(loss) / group.size)
+        if not math.isfinite(losses[-1]):
             raise AuditError(f"Training diverged at step {step}: the loss is not a number.", "Lower the learning rate and start again.")
-        if (step + 1) % config.checkpoint_every == 0 or step + 1 == last:
-            _save(module, optimizers, config, folder, step + 1)
         if report and ((step + 1) % report_every == 0 or step + 1 == last):
             report(step + 1, sum(losses) / len(losses), time.monotonic() - began)
             losses = []
+        if (step + 1) % config.checkpoint_every == 0 or step + 1 == last:
+            metadata = {"step": str(step + 1), "config": json.dumps(asdict(config))}
+            save_state(folder, {"module": module}, optimizers, metadata, write=group.is_main)
     module.eval()
 
 
-def _optimizers(module: torch.nn.Module, config: LoopConfig) -> list[torch.optim.Optimizer]:
+def set_learning_rate(optimizers: Sequence[torch.optim.Optimizer], rate: float, other_fraction: float) -> None:
+    """Gives Muon and a lone AdamW the rate, and an AdamW that stands beside Muon its fraction of it."""
+    from audit.training.muon import Muon
+
+    for optimizer in optimizers:
+        alone = len(optimizers) == 1 or isinstance(optimizer, Muon)
+        for group in optimizer.param_groups:
+            group["lr"] = rate if alone else rate * other_fraction
+
+
+def optimizers_of(module: torch.nn.Module, name: OptimizerName, rate: float, weight_decay: float) -> list[torch.optim.Optimizer]:
+    """Optimizers of the parameters that need gradients: ``muon`` for matrices with AdamW for the rest, or ``adamw`` for all.
+
+    Weight decay acts on matrices outside the embeddings only.
+    """
     import torch
+
+    from audit.training.muon import Muon
 
     matrices: list[torch.nn.Parameter] = []
     rest: list[torch.nn.Parameter] = []
-    for name, parameter in module.named_parameters():
+    for label, parameter in module.named_parameters():
         if parameter.requires_grad:
-            (matrices if parameter.ndim == 2 and "embed" not in name and "lm_head" not in name else rest).append(parameter)
+            (matrices if parameter.ndim == 2 and "embed" not in label and "lm_head" not in label else rest).append(parameter)
+    if name == "adamw":
+        groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+        return [torch.optim.AdamW([part for part in groups if part["params"]], lr=rate, betas=(0.9, 0.95))]
     optimizers: list[torch.optim.Optimizer] = []
     if matrices:
-        optimizers.append(
-            torch.optim.Muon(matrices, lr=config.learning_rate, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
-        )
+        optimizers.append(Muon(matrices, lr=rate, weight_decay=weight_decay))
     if rest:
-        optimizers.append(torch.optim.AdamW(rest, lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=0.0))
+        optimizers.append(torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.95), weight_decay=0.0))
     return optimizers
 
 
-def _state_tensors(module: torch.nn.Module, optimizers: list[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
-    import torch
-
-    tensors = {f"module.{name}": value.detach() for name, value in module.named_parameters()}
-    for number, optimizer in enumerate(optimizers):
-        for index, state in optimizer.state_dict()["state"].items():
-            for key, value in state.items():
-                tensors[f"optimizer.{number}.{index}.{key}"] = torch.as_tensor(value).detach()
-    return {name: value.contiguous().clone() for name, value in tensors.items()}
-
-
-def _save(module: torch.nn.Module, optimizers: list[torch.optim.Optimizer], config: LoopConfig, folder: Path, step: int) -> None:
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / "training_state.safetensors"
-    partial = target.with_suffix(".partial")
-    save_file(_state_tensors(module, optimizers), partial, metadata={"step": str(step), "config": json.dumps(asdict(config))})
-    os.replace(partial, target)
-
-
 def _resume(module: torch.nn.Module, optimizers: list[torch.optim.Optimizer], config: LoopConfig, folder: Path) -> int:
-    import torch
-    from safetensors import safe_open
-
-    path = folder / "training_state.safetensors"
-    if not path.exists():
+    metadata = read_metadata(folder)
+    if metadata is None:
         return 0
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-        if json.loads(metadata["config"]) != asdict(config):
-            raise AuditError(f"{path} was written by a run with another config.", "Remove it to start again, or restore the config.")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (the file is no mapping)
-    parameters = dict(module.named_parameters())
-    with torch.no_grad():
-        for name, value in tensors.items():
-            if name.startswith("module."):
-                parameters[name.removeprefix("module.")].copy_(value)
-    for number, optimizer in enumerate(optimizers):
-        state = optimizer.state_dict()
-        for name, value in tensors.items():
-            if name.startswith(f"optimizer.{number}."):
-                _, _, index, key = name.split(".", 3)
-                state["state"].setdefault(int(index), {})[key] = value
-        optimizer.load_state_dict(state)
+    if json.loads(metadata["config"]) != asdict(config):
+        path = folder / STATE_NAME
+        raise AuditError(f"{path} was written by a run with another config.", "Remove it to start again, or restore the config.")
+    load_state(folder, {"module": module}, optimizers)
     return int(metadata["step"])

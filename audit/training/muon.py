@@ -55,4 +55,5 @@ def orthogonalise(matrices: torch.Tensor) -> torch.Tensor:
     for _ in range(_STEPS):
         gram = result @ result.mT
         result = a * result + (b * gram + c * gram @ gram) @ result
-    return result.mT if tall else result
+    orthogonal: torch.Tensor = result.mT if tall else result
+    return orthogonal

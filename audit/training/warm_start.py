@@ -16,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.nla.pair import Reconstructor
-from audit.nla.prompt import CLOSE_TAG, OPEN_TAG, InjectionPrompt, inject
-from audit.training.loop import LoopConfig, train
+from audit.nla.prompt import CLOSE_TAG, OPEN_TAG, InjectionPrompt
+from audit.training.loop import LoopConfig, OptimizerName, train
+from audit.training.loop import Report as Report
+from audit.training.microbatch import MicroBatch
 
 if TYPE_CHECKING:
     import torch
 
-Report = Callable[[int, float, float], None]
+    from audit.training.processes import Processes
+    from audit.training.scorers import TokenScorer
 
 
 @dataclass(frozen=True)
@@ -66,40 +69,79 @@ class VerbalizerBatches:
 
     def loss(self, model: Any, rows: Sequence[int], vectors: NDArray[np.float32] | None = None) -> torch.Tensor:
         """Weighted mean cross-entropy of the summaries of ``rows``, given their vectors (or the ones passed in)."""
+        from audit.training.scorers import TokenScorer
+
+        return self.loss_sum(TokenScorer(model, self.prompt, self.scale), rows, vectors) / self.weight_of(rows)
+
+    def loss_sum(self, scorer: TokenScorer, rows: Sequence[int], vectors: NDArray[np.float32] | None = None) -> torch.Tensor:
+        """Weighted sum of the cross-entropy of all tokens of the summaries of ``rows``."""
         import torch
 
-        width = max(len(self.targets[row]) for row in rows)
-        targets = torch.tensor([self.targets[row] + [0] * (width - len(self.targets[row])) for row in rows])
-        weights = torch.tensor([self.weights[row] + [0.0] * (width - len(self.weights[row])) for row in rows])
-        embed = model.get_input_embeddings()
-        head = embed(torch.tensor(self.prompt.ids))
-        injected = inject(
-            head, torch.as_tensor(self.data.vectors[list(rows)] if vectors is None else vectors), self.prompt.position, self.scale
-        )
-        inputs = torch.cat([injected, embed(targets[:, :-1])], dim=1)
-        logits = model(inputs_embeds=inputs, use_cache=False).logits[:, len(self.prompt.ids) - 1 :]
-        losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(weights)
-        return (losses * weights).sum() / weights.sum()
+        from audit.training.scorers import padded
+
+        given = torch.as_tensor(self.data.vectors[list(rows)] if vectors is None else vectors)
+        likelihood: torch.Tensor = scorer(given, padded([self.targets[row] for row in rows]))
+        weights = padded([self.weights[row] for row in rows], torch.float32).to(likelihood.device)
+        total: torch.Tensor = -(likelihood * weights).sum()
+        return total
+
+    def weight_of(self, rows: Sequence[int]) -> float:
+        """The sum of the weights of all tokens of the summaries of ``rows``."""
+        return sum(sum(self.weights[row]) for row in rows)
+
+
+@dataclass(frozen=True)
+class Machinery:
+    """How a warm start runs, beside what it learns; the defaults are those of the lab."""
+
+    optimizer: OptimizerName = "muon"
+    micro_batch: int | None = None
+    """Sequences that go through the model at once; ``None``: the whole batch."""
+    report_every: int = 50
+    group: Processes | None = None
+    """The processes that share the work."""
+    on_halving: Callable[[int], None] | None = None
+    """Told when memory ran out, with the new micro-batch."""
 
 
 def warm_start_verbalizer(
-    model: Any, batches: VerbalizerBatches, batch: int, seed: int, config: LoopConfig, folder: Path, report: Report | None = None
+    model: Any,
+    batches: VerbalizerBatches,
+    batch: int,
+    seed: int,
+    config: LoopConfig,
+    folder: Path,
+    report: Report | None = None,
+    machinery: Machinery | None = None,
 ) -> None:
     """Trains the AV in place on ``batches``. Resumable from ``folder``."""
+    from audit.training.processes import Processes
+    from audit.training.scorers import TokenScorer
 
-    def loss_at(step: int) -> torch.Tensor:
+    machinery = machinery or Machinery()
+    group, pieces = machinery.group or Processes(), MicroBatch(machinery.micro_batch, machinery.on_halving)
+    scorer = TokenScorer(model, batches.prompt, batches.scale)
+
+    def loss_at(step: int) -> float:
         rows = random.Random(f"av/{seed}/{step}").sample(range(len(batches.targets)), batch)
-        return batches.loss(model, rows)
+        factor = group.size / batches.weight_of(rows)
 
-    train(model, loss_at, config, folder, report)
+        def loss_of(piece: list[int]) -> torch.Tensor:
+            with group.autocast():
+                return batches.loss_sum(scorer, piece) * factor
+
+        return pieces.backward(group.share(rows), lambda row: len(batches.targets[row]), loss_of, scorer)
+
+    train(scorer, loss_at, config, folder, report, machinery.report_every, machinery.optimizer, group)
 
 
 def reconstruction_loss(reconstructor: Reconstructor, rows: list[list[int]], vectors: NDArray[np.float32]) -> torch.Tensor:
     """Mean ``2 (1 - cosine)`` between the vectors and what the AR makes of the prompts."""
     import torch
 
-    made = reconstructor.forward(rows)
-    return 2 * (1 - torch.nn.functional.cosine_similarity(made, torch.as_tensor(vectors), dim=-1)).mean()
+    from audit.training.scorers import mse_of
+
+    return mse_of(reconstructor.forward(rows), torch.as_tensor(vectors)).mean()
 
 
 def warm_start_reconstructor(
@@ -110,15 +152,26 @@ def warm_start_reconstructor(
     config: LoopConfig,
     folder: Path,
     report: Report | None = None,
+    machinery: Machinery | None = None,
 ) -> None:
     """Trains the AR (backbone and head) in place. Resumable from ``folder``."""
     import torch
 
+    from audit.training.processes import Processes
+    from audit.training.scorers import VectorReader, mse_of
+
+    machinery = machinery or Machinery()
+    group, pieces = machinery.group or Processes(), MicroBatch(machinery.micro_batch, machinery.on_halving)
     prompts = reconstructor.encode(data.summaries)
-    module = torch.nn.ModuleDict({"backbone": reconstructor.backbone, "value_head": reconstructor.head})
+    reader = VectorReader(reconstructor)
 
-    def loss_at(step: int) -> torch.Tensor:
+    def loss_of(piece: list[int]) -> torch.Tensor:
+        with group.autocast():
+            made = reader([prompts[row] for row in piece])
+        return mse_of(made, torch.as_tensor(data.vectors[piece])).sum() * (group.size / batch)
+
+    def loss_at(step: int) -> float:
         rows = random.Random(f"ar/{seed}/{step}").sample(range(len(prompts)), batch)
-        return reconstruction_loss(reconstructor, [prompts[row] for row in rows], data.vectors[rows])
+        return pieces.backward(group.share(rows), lambda row: len(prompts[row]), loss_of, reader)
 
-    train(module, loss_at, config, folder, report)
+    train(reader, loss_at, config, folder, report, machinery.report_every, machinery.optimizer, group)
