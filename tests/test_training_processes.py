@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,13 @@ from audit.training.processes import Processes, gathered_weights, processes
 
 pytest.importorskip("accelerate")
 ROOT = Path(__file__).resolve().parent
+
+
+def free_port() -> str:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
 
 
 def launched(*command: str) -> subprocess.CompletedProcess[str]:
@@ -57,7 +65,7 @@ def test_two_processes_train_on_the_curves_of_one(tmp_path: Path, tiny_target: A
         "save_dtype": "float32",
     }  # fmt: skip
     launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no")
-    launcher += ("--dynamo_backend", "no", "--main_process_port", "0", "-m", "audit.cli")
+    launcher += ("--dynamo_backend", "no", "--main_process_port", free_port(), "-m", "audit.cli")
     curves = []
     for name, how in (("one", ("-m", "audit.cli")), ("two", launcher)):
         config = tmp_path / f"{name}.yaml"
@@ -74,7 +82,7 @@ def test_two_processes_train_on_the_curves_of_one(tmp_path: Path, tiny_target: A
 
 @pytest.mark.slow
 def test_sharded_weights_score_sample_and_resume_like_whole_ones(tmp_path: Path) -> None:
-    how = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0")
+    how = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", free_port())
     done = launched(sys.executable, *how, str(ROOT / "sharded_training.py"), str(tmp_path))
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip() == "same"
