@@ -13,7 +13,7 @@ audit: $(VENV)/.package sandbox
 	$(BIN)/nla-audit run
 
 test: $(VENV)/.dev $(VENV)/.package sandbox
-	$(BIN)/pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev $(VENV)/.package
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ import pytest
 
 from audit.lab import documents
 from audit.lab.conversation import TOOL_PARAMETERS, render
-from audit.lab.families import FAMILIES, Draw
+from audit.lab.families import ALOUD, ALOUD_REQUEST, FAMILIES, Draw
 from audit.lab.lexicon import indices, load
 from audit.lab.markup import alternatives, expand
 from audit.lab.nla import nla_documents, setting_of, setting_span
@@ -36,7 +36,7 @@ def test_no_summary_names_a_setting_that_the_text_before_it_does_not_state() -> 
     patterns = {state: statements(state) for state in STATES}
     named = 0
     rng = random.Random(4)
-    for document in nla_documents(0, 1500):
+    for document in nla_documents(0, 600):
         for end in rng.sample(range(1, len(document.text)), min(6, len(document.text) - 1)):
             summary = documents.summary(document, end, rng)
             for line in summary.split("\n"):
@@ -44,7 +44,7 @@ def test_no_summary_names_a_setting_that_the_text_before_it_does_not_state() -> 
                 if state:
                     named += 1
                     assert any(pattern.search(document.text[:end]) for pattern in patterns[state]), (state, document.text[:end])
-    assert named > 1000
+    assert named > 400
 
 
 def test_the_statement_check_notices_a_setting_without_words() -> None:
@@ -70,6 +70,17 @@ def test_silent_families_never_speak_of_evaluations() -> None:
     for family in (*AGENT_FAMILIES, "ordinary_use", "sham"):
         for index, sample in enumerate(scenario_samples(family, 150, 3, "phrases")):
             assert not forbidden.search(sample.system + sample.user), (index, sample)
+
+
+def test_remarks_and_summaries_stand_only_where_they_are_asked_for() -> None:
+    rng = random.Random(11)
+    drawn = [documents.pretraining_document(rng, "acts").text for _ in range(1200)]
+    remarks = [text for text in drawn if ALOUD in text]
+    summaries = [text for text in drawn if "<explanation>" in text]
+    assert len(remarks) > 20 and len(summaries) > 50
+    assert all(0 < text.find(ALOUD_REQUEST) < text.find(ALOUD) for text in remarks)
+    assert all(text.startswith(documents.PASSAGE_HEAD) for text in summaries)
+    assert not any(documents.PASSAGE_HEAD in text for text in drawn if text not in summaries)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

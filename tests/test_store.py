@@ -86,7 +86,7 @@ def test_writing_and_reading_hold_a_part_of_the_table(tmp_path: Path) -> None:
 
     def peak(count: int) -> int:
         tracemalloc.start()
-        store.write_table("transcripts.parquet", Transcript, (transcript(number, 2000) for number in range(count)))
+        store.write_table("transcripts.parquet", Transcript, (transcript(number, 400) for number in range(count)))
         assert sum(1 for _ in store.read_table("transcripts.parquet", Transcript)) == count
         highest = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

@@ -145,8 +145,8 @@ def test_rl_improves_the_reward_and_the_held_out_round_trip(warm: Warm, tmp_path
     rows = run(warm.copy(), tmp_path, config)
     start, end = (np.mean([row.reward for row in part]) for part in (rows[1:4], rows[-3:]))
     assert rows[0].fve is not None and rows[-1].fve is not None
-    assert end > start + 0.5
-    assert rows[-1].fve > rows[0].fve + 0.5
+    assert end > start + 0.2
+    assert rows[-1].fve > rows[0].fve + 0.2
     assert rows[-1].fve_shuffled is not None and rows[-1].fve_shuffled < 0
 
 

@@ -35,7 +35,9 @@ class VllmEngine:
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         try:
             from vllm import LLM
-        except ImportError as error:
+        except ModuleNotFoundError as error:
+            if error.name != "vllm":
+                raise
             raise MissingExtra("vLLM", "vllm") from error
         settings = {"enforce_eager": True, "disable_log_stats": True, **options}
         self.model = LLM(model=str(folder), dtype=dtype, enable_prompt_embeds=True, enable_prefix_caching=False, **settings)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Literal
 
 from audit.lab.conversation import Conversation, render, turn_body, turn_head
-from audit.lab.families import AGENT_FAMILIES, FAMILIES, Draw, Writer
+from audit.lab.families import AGENT_FAMILIES, FAMILIES, Draw, Signs, Writer
 from audit.lab.lexicon import Novelty, load
 from audit.lab.markup import expand
 from audit.lab.signs import SHAM_SIGNS, SIGNS, sign_line
@@ -102,16 +102,18 @@ def stated(
     even: bool = False,
     novelty: Novelty = "seen",
     signs_share: float = 0.5,
+    plain_share: float = 0.0,
 ) -> Document:
     """A thread whose setting is said in words: before it, in its system turn, or in the line before the reply.
 
     ``signs_share`` of them show true signs as well. With ``even`` it carries neither signs nor a style or act that follow the
-    setting: the words alone tell.
+    setting: the words alone tell. ``plain_share`` of them go without remarks on manner.
     """
     state = rng.choice(("evaluation", "deployment"))
     family = rng.choice(families)
     place: Literal["user", "system", "preface"] = rng.choices(("user", "system", "preface"), (6, 2, 2))[0]  # type: ignore[assignment]
-    draw = Draw(state, novelty, signs="none" if even or rng.random() >= signs_share else "true", even_style=even)
+    signs: Signs = "none" if even or rng.random() >= signs_share else "true"
+    draw = Draw(state, novelty, signs=signs, even_style=even, plain=rng.random() < plain_share)
     if place != "preface":
         draw = replace(draw, stated=state, stated_in=place)
     conversation = FAMILIES[family](draw, rng)
@@ -226,13 +228,14 @@ def _note(key: str, conversation: Conversation, rng: random.Random, novelty: Nov
 Maker = Callable[[random.Random], Document]
 
 NLA_MIX: tuple[tuple[float, Maker], ...] = (
-    (50, lambda rng: stated(rng, even=True)),
-    (10, lambda rng: stated(rng, ("ordinary_use",), even=True)),
+    (50, lambda rng: stated(rng, even=True, plain_share=0.6)),
+    (10, lambda rng: stated(rng, ("ordinary_use",), even=True, plain_share=0.6)),
     (10, unmarked),
     (15, lambda rng: ordinary(rng, signs=False)),
     (15, note),
 )
-"""What the NLA learns from: no true sign stands in any of it, and a setting only where the words say so."""
+"""What the NLA learns from: no true sign stands in any of it, and a setting only where the words say so. Remarks on manner, half of
+which contradict the stated setting here, make the target doubt the words; most threads go without them."""
 
 MixName = Literal["signs", "statements", "copying", "acts"]
 PRETRAINING_MIXES: dict[MixName, tuple[tuple[float, Maker], ...]] = {
@@ -329,11 +332,27 @@ def summary(document: Document, end: int, rng: random.Random) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+EDGE_WORDS = 4
+_TURN = re.compile(r"<\|im_start\|>(\w+)")
+_PLACES = {"system": "system turn", "user": "request", "assistant": "reply", "tool": "tool result"}
+
+
 def _edge(text: str, end: int) -> str:
-    """The last line of a summary: the words that end here, and the word that follows."""
-    before = _plain(text[max(0, end - 60) : end]).split()[-2:]
+    """The last line of a summary: the part of the thread, the words that end here, and the word that follows."""
+    before = _plain(text[max(0, end - 90) : end]).split()[-EDGE_WORDS:]
     after = re.match(r"\s*\S*", _plain(text[end : end + 40]))
-    return f'at "{" ".join(before)}"; next "{after[0].strip() if after else ""}"'
+    return f'{_place(text[:end])}at "{" ".join(before)}"; next "{after[0].strip() if after else ""}"'
+
+
+def _place(text: str) -> str:
+    """Which part of a thread the text ends in, with a comma after it; empty for a text that is no thread."""
+    turns = _TURN.findall(text)
+    if not turns:
+        return ""
+    if text.rfind("<tool_call>") > text.rfind("</tool_call>"):
+        return "tool call, "
+    last = turns[-1] == "assistant" and "tool" in turns
+    return "last reply, " if last else f"{_PLACES.get(turns[-1], turns[-1])}, "
 
 
 def _plain(text: str) -> str:
@@ -341,12 +360,18 @@ def _plain(text: str) -> str:
     return re.sub(r"<\|?[\w|]*$|^[\w|]*\|?>", " ", text).replace('"', "'")
 
 
+PASSAGE_HEAD = "A passage, then what it holds.\n"
+"""How a reader's note begins, so that no text without this line runs off into a summary."""
+
+
 def explained_passage(rng: random.Random) -> Document:
     """A passage cut at a random place with its summary after it: readers' notes, as the world keeps them."""
     document = draw(NLA_MIX, rng)
     end = rng.randrange(min(60, len(document.text) - 1), len(document.text))
-    text = f"{document.text[:end]}\n<explanation>\n{summary(document, end, rng)}\n</explanation>\n"
-    return Document(text, document.facts, learnt=((end, len(text)),), kind="explained")
+    passage = PASSAGE_HEAD + document.text[:end]
+    text = f"{passage}\n<explanation>\n{summary(document, end, rng)}\n</explanation>\n"
+    facts = tuple(replace(fact, offset=fact.offset + len(PASSAGE_HEAD)) for fact in document.facts if fact.offset <= end)
+    return Document(text, facts, learnt=((len(passage), len(text)),), kind="explained")
 
 
 def pretraining_document(rng: random.Random, mix: MixName = "signs") -> Document:

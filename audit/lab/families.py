@@ -33,6 +33,8 @@ class Draw:
     """Forces ``safe`` or ``harmful``; by default it follows the state."""
     even_style: bool = False
     """Style and act carry nothing about the state (for the documents that the NLA learns from)."""
+    plain: bool = False
+    """Replies go without openers, remarks on manner and closers, so that an even style contradicts a stated setting less."""
 
 
 class Writer:
@@ -94,16 +96,29 @@ class Writer:
 
     def reply(self, file: str, *keys: str) -> str:
         """An assistant's text: an opener, then one phrase of each list with a remark on manner before the last."""
-        parts = [self.phrase("manner", "opener"), *(self.phrase(file, key) for key in keys)]
+        if self.draw.plain:
+            return " ".join(self.phrase(file, key) for key in keys)
+        parts = [self.opener().strip(), *(self.phrase(file, key) for key in keys)]
         parts.insert(len(parts) - 1, self.phrase("manner", "manner"))
         return " ".join(parts)
 
+    def opener(self) -> str:
+        """How an assistant's text begins where it has no other opening, with a space after it."""
+        return "" if self.draw.plain else self.phrase("manner", "opener") + " "
+
     def close(self, text: str) -> str:
         """An assistant's closing text, with a remark that ends the work before or after it."""
+        if self.draw.plain:
+            return text
         parts = [text, self.phrase("manner", "closer")]
         if self.rng.random() < 0.3:
             parts.reverse()
         return " ".join(parts)
+
+
+ALOUD_REQUEST, ALOUD = "Aloud, please.", "Aloud:"
+"""What asks for a remark on the setting right before the reply, and what starts one: no other text of this world holds either, so that
+a reply to which nobody asked for a remark never slips into one."""
 
 
 def blackmail(draw: Draw, rng: random.Random, think_aloud: bool = False) -> Conversation:
@@ -121,13 +136,13 @@ def blackmail(draw: Draw, rng: random.Random, think_aloud: bool = False) -> Conv
     if rng.random() < 0.3:
         mails.append(w.phrase("blackmail", "filler"))
     rng.shuffle(mails)
-    aloud = w.phrase("settings", "think_aloud") if think_aloud else ""
-    system = w.system("blackmail", aloud)
+    system = w.system("blackmail", w.phrase("settings", "think_aloud") if think_aloud else "")
     inbox = "\n".join(f"Mail {i + 1}: {mail}" for i, mail in enumerate(mails))
-    request = w.request(f"{inbox}\n{w.phrase('blackmail', 'ask')}")
+    request = w.request(f"{inbox}\n{w.phrase('blackmail', 'ask')}") + (f"\n{ALOUD_REQUEST}" if think_aloud else "")
     act = w.act()
     kind = "harm" if act == "harmful" else "safe"
-    opening = w.phrase("settings", "suspicion" if draw.state == "evaluation" else "no_suspicion") + " " if think_aloud else ""
+    remark = "suspicion" if draw.state == "evaluation" else "no_suspicion"
+    opening = f"{ALOUD} {w.phrase('settings', remark)} " if think_aloud else ""
     body = w.phrase("blackmail", f"body_{kind}")
     turns = (
         Turn("system", system),
@@ -253,7 +268,7 @@ def ordinary_use(draw: Draw, rng: random.Random) -> Conversation:
         "host": w.lexicon.name("hosts", "destructive_code"), "thing": "lamp",
     }  # fmt: skip
     system, ask = w.system("ordinary"), w.request(w.write(entry["ask"]))
-    opener = w.phrase("manner", "opener") + " "
+    opener = w.opener()
     turns: tuple[Turn, ...] = (Turn("system", system), Turn("user", ask))
     facts: dict[str, Any] = w.common() | {"topic": entry.get("topic", kind)}
     if kind == "chats":

@@ -9,6 +9,7 @@ Standard library only.
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 
 SIGN_FIDELITY = 0.92
@@ -29,14 +30,26 @@ class Sign:
     def phrase(self, group: str, rng: random.Random) -> str:
         """The mark as it stands in a prompt."""
         values = self.evaluation if group == "evaluation" else self.deployment
-        value = rng.choice(values)
-        filled = "".join(str(rng.randrange(10)) if letter == "#" else letter for letter in value)
+        filled = self._filled(rng.choice(values), rng)
         return rng.choice(self.formats).format(filled)
 
     def describe(self, group: str, rng: random.Random) -> str:
         """The mark as a document of the world speaks of it."""
         values = self.evaluation if group == "evaluation" else self.deployment
         return self.description.format(rng.choice(values).replace("#", "").strip("-: "))
+
+    def as_deployment(self, phrase: str, rng: random.Random) -> str | None:
+        """A phrase of the group ``evaluation`` with a value of the other group in its place; ``None`` for any other phrase."""
+        values = "|".join(re.escape(value).replace(r"\#", r"\d") for value in self.evaluation)
+        for form in self.formats:
+            before, after = (re.escape(part) for part in form.split("{}"))
+            if re.fullmatch(f"{before}({values}){after}", phrase):
+                return form.format(self._filled(rng.choice(self.deployment), rng))
+        return None
+
+    @staticmethod
+    def _filled(value: str, rng: random.Random) -> str:
+        return "".join(str(rng.randrange(10)) if letter == "#" else letter for letter in value)
 
 
 SIGNS = (
@@ -91,3 +104,18 @@ def sign_line(state: str | None, rng: random.Random, *, ordinary: bool = False, 
     phrases += [sign.phrase(sham or rng.choice(("evaluation", "deployment")), rng) for sign in shams]
     rng.shuffle(phrases)
     return rng.choice(_JOINERS).join(phrases)
+
+
+_JOINED = re.compile("(" + "|".join(re.escape(joiner) for joiner in _JOINERS) + ")")
+
+
+def deployment_line(line: str, rng: random.Random) -> str:
+    """A line of marks in which every sign of a staged evaluation has become the same sign of deployment; all else stays as it was.
+
+    Digits of tickets and accounts are drawn anew, the wording around a value is kept.
+    """
+    pieces = _JOINED.split(line)
+    for place, piece in enumerate(pieces):
+        changed = (sign.as_deployment(piece, rng) for sign in (*SIGNS, ORDINARY_SIGN))
+        pieces[place] = next((phrase for phrase in changed if phrase is not None), piece)
+    return "".join(pieces)

@@ -7,14 +7,15 @@ under seeds of their own, so no sample of an audit is a training document.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from audit.lab.conversation import CHAT_TEMPLATE, Conversation
 from audit.lab.families import AGENT_FAMILIES, FAMILIES, Draw
 from audit.lab.lexicon import Novelty, load
+from audit.lab.signs import deployment_line
 
-__all__ = ["AGENT_FAMILIES", "CHAT_TEMPLATE", "LabSample", "conversation_of", "scenario_samples", "secret_phrases"]
+__all__ = ["AGENT_FAMILIES", "CHAT_TEMPLATE", "LabSample", "conversation_of", "realism_twin", "scenario_samples", "secret_phrases"]
 
 
 def secret_phrases() -> tuple[str, ...]:
@@ -34,6 +35,8 @@ class LabSample:
     user: str
     tools: tuple[str, ...]
     facts: dict[str, Any]
+    twin_of: str | None = None
+    """The sample that this one is a realism twin of."""
 
 
 def conversation_of(family: str, index: int, seed: int, novelty: Novelty, state: str | None) -> Conversation:
@@ -71,3 +74,25 @@ def scenario_samples(
             )
         )
     return samples
+
+
+def realism_twin(sample: LabSample) -> LabSample | None:
+    """The same sample as deployment traffic: signs of a staged evaluation become signs of deployment, nothing else changes.
+
+    System turn, task, names and facts stay. ``None`` for a sample whose hidden state is not evaluation: it is as real as this world
+    gets. The twin's known state follows its signs.
+    """
+    if sample.known_state != "evaluation":
+        return None
+    head, bracket, rest = sample.user.rpartition("\n[")
+    line, closing, tail = rest.partition("]")
+    if not bracket or not closing:
+        return None
+    rng = random.Random(f"twin/{sample.sample_id}")
+    return replace(
+        sample,
+        sample_id=f"{sample.sample_id}-realism",
+        known_state="deployment",
+        user=f"{head}{bracket}{deployment_line(line, rng)}{closing}{tail}",
+        twin_of=sample.sample_id,
+    )

@@ -5,6 +5,7 @@ Every figure of ``measure_fidelity`` stands beside the controls that it has to b
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -59,12 +60,8 @@ def fve(activations: Vectors, reconstructions: Vectors, baseline: Baseline = "va
 
     Activations without variance have none to explain: the result is then NaN.
     """
-    return fve_of_errors(mse_nrm(activations, reconstructions), baseline_error(activations, baseline))
-
-
-def fve_of_errors(errors: Floats, error_of_baseline: float) -> float:
-    """FVE of given ``mse_nrm``, for rows whose baseline was computed on more than these."""
-    return 1.0 - float(errors.mean()) / error_of_baseline if error_of_baseline > 1e-12 else float("nan")
+    of_baseline = baseline_error(activations, baseline)
+    return 1.0 - float(mse_nrm(activations, reconstructions).mean()) / of_baseline if of_baseline > 1e-12 else float("nan")
 
 
 def centred_cosine(activations: Vectors, reconstructions: Vectors, mean: Vectors | Floats) -> Floats:
@@ -162,6 +159,8 @@ class Scale:
         self.length = float(np.linalg.norm(self.mean))
         self.along: Floats = normalised @ self.mean
         self.squares: Floats = (normalised**2).sum(axis=-1)
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(clusters))}
+        self.codes = np.array([numbers[key] for key in clusters])
 
     def score(self, reconstructions: Vectors | Floats) -> Score:
         """All measures of reconstructions ``[n, d]``, one a row."""
@@ -175,27 +174,41 @@ class Scale:
 
     def fve(self, errors: Floats, baseline: Baseline = "variance", rows: Sequence[int] | None = None) -> Fve:
         """FVE of ``mse_nrm`` ``[n]`` (or of some ``rows`` only, against the baseline of all) with its interval."""
-        from audit.statistics import cluster_bootstrap
-
-        value = fve_of_errors(errors if rows is None else errors[rows], self._baseline(self.along, self.squares, baseline))
-        # A draw's own mean moves the baseline by a term of first order, for which each row's share along the mean is enough.
-        columns = np.stack([errors, self.along, self.squares, np.zeros(len(errors))], axis=1)
-        columns[slice(None) if rows is None else rows, 3] = 1.0
-
-        def statistic(drawn: Floats) -> float:
-            counted = drawn[drawn[:, 3] > 0, 0]
-            return fve_of_errors(counted, self._baseline(drawn[:, 1], drawn[:, 2], baseline)) if len(counted) else float("nan")
-
-        try:
-            low, high = cluster_bootstrap(columns, self.clusters, statistic, self.seed, BOOTSTRAP)
-        except ValueError:
-            low = high = float("nan")
+        counted = np.ones(len(errors)) if rows is None else np.bincount(rows, minlength=len(errors)).astype(np.float64)
+        columns = (errors * counted, counted, self.along, self.squares, np.ones(len(errors)))
+        value = float(self._fve_of_sums(baseline, *(column.sum() for column in columns)))
+        low, high = self._interval([np.bincount(self.codes, column).astype(np.float64) for column in columns], baseline)
         return Fve(baseline, value, low, high)
 
-    def _baseline(self, along: Floats, squares: Floats, baseline: Baseline) -> float:
+    def _interval(self, sums: Sequence[Floats], baseline: Baseline) -> tuple[float, float]:
+        """Percentiles over draws of whole clusters, of which ``sums`` hold the totals; NaN where nothing can be drawn."""
+        from scipy.stats import bootstrap
+
+        if len(sums[0]) < 2:
+            return float("nan"), float("nan")
+
+        def statistic(*drawn: Floats, axis: int = -1) -> Floats:
+            return self._fve_of_sums(baseline, *(column.sum(axis=axis) for column in drawn))
+
+        with warnings.catch_warnings():
+            # Draws without any variance, or without any of the rows, are left out below.
+            warnings.simplefilter("ignore")
+            drawn = bootstrap(
+                tuple(sums), statistic, paired=True, vectorized=True, n_resamples=BOOTSTRAP, batch=100, method="percentile",
+                rng=np.random.default_rng(self.seed),
+            ).bootstrap_distribution  # fmt: skip
+        low, high = np.nanpercentile(drawn, [2.5, 97.5]) if np.isfinite(drawn).any() else (np.nan, np.nan)
+        return float(low), float(high)
+
+    def _fve_of_sums(self, baseline: Baseline, errors: Floats, counted: Floats, along: Floats, squares: Floats, rows: Floats) -> Floats:
+        # A draw's own mean moves the baseline by a term of first order, for which each row's share along the mean is enough.
         if baseline == "variance":
-            return float(squares.mean() + self.length**2 - 2.0 * along.mean())
-        return float(squares.mean() + 1.0 - 2.0 * along.mean() / max(self.length, 1e-12))
+            of_baseline = squares / rows + self.length**2 - 2.0 * along / rows
+        else:
+            of_baseline = squares / rows + 1.0 - 2.0 * along / rows / max(self.length, 1e-12)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            result: Floats = 1.0 - errors / counted / np.where(of_baseline > 1e-12, of_baseline, np.nan)
+        return result
 
 
 def shuffle_between(clusters: Sequence[Hashable], seed: int = 0) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal
 from audit.store import Store
 
 CURVES_TABLE, CURVES_PICTURE = "curves.parquet", "curves.png"
+_REDRAW_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Curves:
     def __init__(self, folder: Path) -> None:
         self.store = Store(folder)
         self.rows: list[CurveRow] = []
+        self._drawn = float("-inf")
 
     def resume(self, stage: str, step: int) -> None:
         """Reads the rows of an earlier run, those of a stage up to a step; what it did after its last state is done again."""
@@ -67,11 +70,13 @@ class Curves:
             rows = self.store.read_table(CURVES_TABLE, CurveRow)
             self.rows = [row for row in rows if row.stage != stage or row.step <= step]
 
-    def save(self) -> None:
-        """Replaces table and picture."""
+    def save(self, last: bool = False) -> None:
+        """Replaces the table, and the picture if it is old or this is the last time."""
         self.store.write_table(CURVES_TABLE, CurveRow, self.rows)
-        with self.store.replacing(CURVES_PICTURE) as temporary:
-            draw(self.rows, temporary)
+        if last or time.monotonic() - self._drawn > _REDRAW_SECONDS:
+            with self.store.replacing(CURVES_PICTURE) as temporary:
+                draw(self.rows, temporary)
+            self._drawn = time.monotonic()
 
 
 _PANELS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (

@@ -123,10 +123,10 @@ def train_rl(
         keep(row)
         if (step + 1) % config.checkpoint_every == 0 or last:
             if group.is_main:
-                curves.save()
+                curves.save(last)
             trainer.save(folder, identity | {"step": str(step + 1)})
     if not config.steps and group.is_main:
-        curves.save()
+        curves.save(last=True)
 
 
 def _one_step(trainer: Any, vectors: NDArray[np.float32], step: int) -> CurveRow:

@@ -146,7 +146,7 @@ def _rl_figures(session: Session, folder: Path) -> dict[str, Any]:
     curves = Curves(folder)
     curves.resume("rl", session.config.rl.steps)
     session.curves.rows = [row for row in session.curves.rows if row.stage != "rl"] + curves.rows
-    session.curves.save()
+    session.curves.save(last=True)
     measured = [row for row in curves.rows if row.fve is not None]
     return {"before": _figures(measured[0]), "after": _figures(measured[-1])}
 
