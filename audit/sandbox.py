@@ -101,7 +101,9 @@ class BwrapSandboxEnvironment(SandboxEnvironment):
     @override
     @classmethod
     def default_concurrency(cls) -> int | None:
-        return 2 * (os.cpu_count() or 1)
+        # A sandbox that runs nothing is a folder; how many commands run at once is what Inspect's max_subprocesses limits. Fewer
+        # sandboxes would only keep the target's batches small.
+        return None
 
     @override
     @classmethod

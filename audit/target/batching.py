@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -13,7 +14,10 @@ from audit.target.decode import Deliver, Reply, Request
 
 Run = Callable[[Sequence[Request], Deliver], None]
 
-_PAUSE = 0.004
+_PAUSE, _LONGEST_PAUSE = 0.004, 0.25
+_PAUSE_SHARE = 0.1
+"""Of the last batch's seconds: where batches are slow, waiting a little for company pays, or conversations that fell out of step
+would go on one by one."""
 _PATIENCE = 6
 
 
@@ -43,6 +47,7 @@ class Batcher:
         self.run, self.size = run, size
         self._pending: list[_Waiting] = []
         self._leading = False
+        self._last_seconds = 0.0
 
     async def submit(self, request: Request) -> Reply:
         """The reply to a request; raises what the batch raised."""
@@ -71,7 +76,9 @@ class Batcher:
         try:
             await self._gather()
             batch = self._take()
+            began = time.monotonic()
             await anyio.to_thread.run_sync(self._run, batch)
+            self._last_seconds = time.monotonic() - began
         finally:
             self._leading = False
             # A leader that is cancelled before its thread starts gives the batch back.
@@ -81,11 +88,12 @@ class Batcher:
 
     async def _gather(self) -> None:
         """Waits until the batch is full or no more requests come in."""
+        pause = min(max(_PAUSE, _PAUSE_SHARE * self._last_seconds), _LONGEST_PAUSE)
         for _ in range(_PATIENCE):
             before = len(self._pending)
             if before >= self.size:
                 return
-            await anyio.sleep(_PAUSE)
+            await anyio.sleep(pause)
             if len(self._pending) == before:
                 return
 
