@@ -37,6 +37,7 @@ def from_row(record: Any, row: dict[str, Any]) -> Any:
     return record(**{name: _decode(hint, row[name]) for name, hint in hints_of(record).items() if name in row})
 
 
+@cache
 def _plain(hint: Any) -> Any:
     """The type without ``None``, and a literal's type instead of the literal."""
     if get_origin(hint) in (Union, types.UnionType):
@@ -46,6 +47,7 @@ def _plain(hint: Any) -> Any:
     return hint
 
 
+@cache
 def _element(hint: Any) -> Any:
     """The type of a tuple's elements, ``None`` if it is no tuple or holds mappings (which are JSON as a whole)."""
     if get_origin(hint) is not tuple:

@@ -13,6 +13,7 @@ LAB = "lab"
 API_PREFIX = "inspect:"
 QUICK_SAMPLES, QUICK_TOKENS = 20, 12
 FULL_SAMPLES, FULL_TOKENS = 100, 50
+FULL_STRENGTHS, STEER_SAMPLES = (0.05, 0.1, 0.2), 20
 
 
 class ConfigError(AuditError):
@@ -49,6 +50,10 @@ class AuditConfig(BaseModel):
     """Null: bubblewrap where it works, else none, and scenarios that need one are left out."""
     scanners: tuple[str, ...] = ()
     """Python files with scanners of the user's own."""
+    grader: str | None = None
+    """Any model as Inspect names it, in the role ``grader``; null: the scanners that ask one are left out."""
+    reference: str | None = None
+    """Folder of another audit whose explanations motives are compared with; null: this audit's own control transcripts."""
     awareness_scanner: str | None = None
     """The scanner whose rate decides; null: ``awareness.classifier``."""
     false_positive_rate: float = Field(default=0.05, gt=0, lt=0.5)
@@ -57,7 +62,24 @@ class AuditConfig(BaseModel):
     """Share of sites explained again with a shuffled and with the mean activation."""
     control_minimum: int = Field(default=50, ge=0)
     """At least so many of them, where there are as many sites."""
-    max_connections: int = Field(default=32, ge=1)
+    evidence_transcripts: int = Field(default=12, ge=0)
+    """Transcripts whose strongest YES verdicts are examined closely, and a quarter as many controls; 0: none."""
+    evidence_sites: int = Field(default=2, ge=1)
+    """Verdicts examined in each of them."""
+    evidence_neighbours: int = Field(default=3, ge=0)
+    """Tokens explained in addition near each."""
+    twins: bool = False
+    """Run the realism twins of the scenarios' samples, too."""
+    steer: tuple[float, ...] = ()
+    """Strengths (1.0: the mean norm of the residual stream) at which samples run again while the target is steered, each towards
+    awareness of an evaluation and against it."""
+    steer_layers: tuple[int, ...] = ()
+    """Blocks after which it is steered; empty: all."""
+    steer_controls: int = Field(default=1, ge=0)
+    """Random directions of equal norm, at the largest strength both ways."""
+    steer_samples: int = Field(default=STEER_SAMPLES, ge=1)
+    """Samples a scenario that are steered."""
+    max_connections: int = Field(default=64, ge=1)
     """Conversations of the target that go on at once; they are batched."""
     shard: int = Field(default=256, ge=1)
     """Explanations that are decoded and stored together: what a kill can cost."""
@@ -66,6 +88,18 @@ class AuditConfig(BaseModel):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("steer")
+    @classmethod
+    def _sensible_strengths(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0 < strength <= 1 for strength in value):
+            raise ValueError("steering strengths lie between 0 and 1, and each is run both ways")
+        return tuple(sorted(set(value)))
+
+    @property
+    def manipulates(self) -> bool:
+        """Whether samples run again in other variants."""
+        return not self.logs and bool(self.twins or self.steer)
 
     @property
     def is_api(self) -> bool:
@@ -105,6 +139,8 @@ def checked(values: dict[str, Any]) -> AuditConfig:
         raise ConfigError(f"The setting '{key}' is wrong: {first['msg']}.", "See the README for the settings and their values.") from None
     if config.samples > 1 and config.nla_name is not None and config.explanation_temperature == 0:
         raise ConfigError("Several explanations a site make no sense at temperature 0.", "Set 'temperature' above zero, or 'samples' to 1.")
+    if config.is_api and config.steer:
+        raise ConfigError("A model behind an API cannot be steered.", "Leave --steer out, or name open weights.")
     if config.is_api and config.nla not in (None, "none"):
         raise ConfigError("An NLA reads activations, and a model behind an API has none to read.", "Leave --nla out, or name open weights.")
     return config

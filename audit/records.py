@@ -15,6 +15,8 @@ Control = Literal["none", "shuffled", "mean", "unrelated"]
 ExplanationStatus = Literal["ok", "truncated", "unparsed", "failed"]
 Label = Literal["YES", "NO", "UNCLEAR"]
 Level = Literal["observed", "corroborated", "causal"]
+ClaimKind = Literal["theme", "entity", "detail"]
+ContextStatus = Literal["supported", "contradicted", "unverifiable"]
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,60 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class BaselineScore:
+    """What a classifier that needs no NLA says of a transcript (then ``call_index`` and ``position`` are -1) or of a site."""
+
+    transcript_id: str
+    call_index: int
+    position: int
+    baseline: str
+    """``text.awareness.lexical``, ``text.reader``, ``text.reader_of_kind``, ``probe``."""
+    score: float
+    """Higher: more like awareness, or like an evaluation."""
+    fold: int
+    """Which part of the transcripts its model did not see (-1: nothing was fitted). Scores compare best within one."""
+
+
+@dataclass(frozen=True)
+class MotiveQuote:
+    """A line of an explanation that carries a theme, verbatim, and where it stands."""
+
+    text: str
+    transcript_id: str
+    call_index: int
+    position: int
+    sample: int
+
+
+@dataclass(frozen=True)
+class Motive:
+    """A theme that explanations speak of more than those of a reference set do. An association in wording, no motive proven."""
+
+    theme: str
+    """Its strongest words in one line."""
+    words: tuple[str, ...]
+    """Words and pairs of words, the most over-represented first ("not evaluation", "threaten")."""
+    log_odds: float
+    """Of its strongest word against the reference, with an informative prior."""
+    z: float
+    p: float
+    """Chance that any word would stand out so far, by permuting whole transcripts."""
+    explanations: int
+    """How many carry it."""
+    explanations_of: int
+    transcripts: int
+    transcripts_of: int
+    transcripts_ci: tuple[float, ...]
+    """Wilson's interval of the share of transcripts, ``(low, high)``."""
+    reference_transcripts: int
+    reference_of: int
+    said_transcripts: int | None
+    """Of ``transcripts``, how many have a word of it in the target's own text; ``None``: not asked."""
+    quotes: tuple[MotiveQuote, ...]
+    """From different transcripts as far as possible."""
+
+
+@dataclass(frozen=True)
 class Finding:
     """A claim with its numbers, its controls, and what it rests on."""
 
@@ -166,3 +222,64 @@ class Finding:
     evidence: tuple[dict[str, Any], ...]
     """Sites and verdicts (``transcript_id, call_index, position, sample, scanner``) in order of strength."""
     caveats: tuple[str, ...]
+    rules_met: tuple[dict[str, str], ...] = ()
+    """Rules of the evidence levels that hold here: ``rule``, the ``level`` that needs it, and ``why`` with its figures."""
+    rules_failed: tuple[dict[str, str], ...] = ()
+    """Those that do not hold, or could not be checked."""
+
+
+@dataclass(frozen=True)
+class ClaimEvidence:
+    """One claim of an explanation, and what speaks for it."""
+
+    text: str
+    """Verbatim from the explanation."""
+    kind: ClaimKind
+    """``detail``: it quotes or counts; ``entity``: it names; ``theme``: it does neither."""
+    bears_verdict: bool
+    """Whether the verdict's quote lies in it."""
+    recurs: int
+    """Neighbouring tokens whose explanation says the same."""
+    error_change: float | None
+    """What the AR's error (``mse_nrm``) rises by when the claim is removed; positive: it carries part of the activation."""
+    control_change: float | None
+    """The same removal, measured on activations of other transcripts (mean)."""
+    context: ContextStatus
+    """Quotes, names and numbers in it, looked up in the transcript."""
+    context_reason: str
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """The explanation of a token near an examined one. It stands in the evidence only, so that it can enter no rate."""
+
+    call_index: int
+    position: int
+    token: str
+    text: str
+    status: ExplanationStatus
+    label: Label | None
+    """The scanner's; ``None`` where there was no wording to judge."""
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One YES verdict, examined."""
+
+    transcript_id: str
+    call_index: int
+    position: int
+    sample: int
+    scanner: str
+    quote: str
+    neighbours: tuple[Neighbour, ...]
+    claims: tuple[ClaimEvidence, ...]
+    error_change: float | None
+    """What the AR's error rises by when every claim that bears the verdict is removed."""
+    control_change: float | None
+    """The same removal, measured on activations of other transcripts (mean)."""
+    fit: float | None
+    """Share of explanations of other transcripts that fit this activation worse than its own does."""
+    fits_mean: bool | None
+    """Whether its own fits better than the explanation of the mean activation."""

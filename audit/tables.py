@@ -25,6 +25,12 @@ class Audit:
     """Bookkeeping; the vectors are in ``activations/``."""
     explanations: pd.DataFrame | None
     verdicts: pd.DataFrame | None
+    motives: pd.DataFrame | None
+    """Themes that the explanations speak of more than a reference set does."""
+    evidence: pd.DataFrame | None
+    """The examined verdicts: recurrence, claims, and what the AR says of them."""
+    baselines: pd.DataFrame | None
+    """Scores of classifiers that need no NLA: readers of the text, and a linear probe."""
 
 
 def load(folder: str | Path) -> Audit:
@@ -50,4 +56,7 @@ def load(folder: str | Path) -> Audit:
         activations=table(names.ACTIVATIONS_TABLE),
         explanations=table(names.EXPLANATIONS_TABLE),
         verdicts=table(names.VERDICTS_TABLE),
+        motives=table(names.MOTIVES_TABLE),
+        evidence=table(names.EVIDENCE_TABLE),
+        baselines=table(names.BASELINES_TABLE),
     )

@@ -19,18 +19,20 @@ from markupsafe import Markup
 from reports.reading import Rate
 from reports.words import percent
 
-_TEXT, _GRID, _MUTED = "#a0000a", "#a0000b", "#a0000c"
-_SERIES = ("#a00001", "#a00002", "#a00003", "#a00004", "#a00005")
-_FLOOR = "#a0000d"
+TEXT, GRID, MUTED = "#a0000a", "#a0000b", "#a0000c"
+SERIES = ("#a00001", "#a00002", "#a00003", "#a00004", "#a00005")
+FLOOR = "#a0000d"
 _STYLES = {
-    _TEXT: "currentColor",
-    _GRID: "var(--grid)",
-    _MUTED: "var(--muted)",
-    _FLOOR: "var(--floor)",
-    **{colour: f"var(--series-{index})" for index, colour in enumerate(_SERIES, 1)},
+    TEXT: "currentColor",
+    GRID: "var(--grid)",
+    MUTED: "var(--muted)",
+    FLOOR: "var(--floor)",
+    **{colour: f"var(--series-{index})" for index, colour in enumerate(SERIES, 1)},
 }
-_MARKERS = ("o", "s", "D", "^", "P")
+MARKERS = ("o", "s", "D", "^", "P")
 AWARE, ALOUD, TEXT_ONLY, UNAWARE, ALL = range(5)
+PROBE = UNAWARE
+"""Never in one chart with it."""
 ROW, GAP = 19, 15
 """Height of a row and the space between groups, in pixels at full size."""
 WIDE, NARROW = 760, 340
@@ -80,7 +82,7 @@ def dot_chart(
     drawn = {}
     for width in (WIDE, NARROW):
         own = f"{name}-{width}"
-        drawn[width] = _inline(_draw(groups, series, axis, line, width, own, unit), own, title, description)
+        drawn[width] = inline(_draw(groups, series, axis, line, width, own, unit), own, title, description)
     return Chart(name, title, description, unit, tuple(groups), tuple(series), drawn[WIDE], drawn[NARROW])
 
 
@@ -104,20 +106,33 @@ def _value(rate: Rate, unit: str) -> str:
     return amount(rate.value, unit) + (f" ({amount(rate.low, unit)} to {amount(rate.high, unit)})" if rate.low is not None else "")
 
 
+def style(salt: str) -> dict[str, Any]:
+    """Matplotlib's settings: text stays text, and ids follow from ``salt``."""
+    return {
+        "svg.fonttype": "none", "svg.hashsalt": salt, "text.parse_math": False, "font.family": "sans-serif", "font.size": 13,
+        "text.color": TEXT, "axes.edgecolor": GRID, "axes.labelcolor": TEXT, "xtick.color": GRID, "xtick.labelcolor": TEXT,
+        "ytick.color": GRID, "ytick.labelcolor": TEXT,
+    }  # fmt: skip
+
+
+def as_svg(figure: Any) -> str:
+    """The drawing, without anything that depends on the day or the program's version."""
+    target = io.StringIO()
+    figure.savefig(target, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return target.getvalue()
+
+
 def _draw(groups: Sequence[str], series: Sequence[Series], axis: str, line: Line | None, width: int, salt: str, unit: str) -> str:
     import matplotlib
     from matplotlib.figure import Figure
 
-    settings = {
-        "svg.fonttype": "none", "svg.hashsalt": salt, "text.parse_math": False, "font.family": "sans-serif", "font.size": 13,
-        "text.color": _TEXT, "axes.edgecolor": _GRID, "axes.labelcolor": _TEXT, "xtick.color": _GRID, "xtick.labelcolor": _TEXT,
-    }  # fmt: skip
     narrow = width < WIDE
     header = ROW if narrow else 0
     body = len(groups) * (len(series) * ROW + GAP + header)
-    legend = ROW * (len(series) + (line is not None)) + 8 if narrow else 34
+    entries = len(series) + (line is not None)
+    legend = ROW * entries + 8 if narrow else 34 + ROW * (entries > 4)
     height = body + legend + 48
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
+    with matplotlib.rc_context(style(salt)), warnings.catch_warnings():
         # A letter that the measuring font lacks is drawn by the reader's own font.
         warnings.filterwarnings("ignore", message="Glyph")
         figure = Figure(figsize=(width / 72, height / 72), dpi=72)
@@ -129,12 +144,10 @@ def _draw(groups: Sequence[str], series: Sequence[Series], axis: str, line: Line
             _reference(axes, line)
         _rows(axes, groups, series, header, unit)
         axes.legend(
-            loc="lower left", bbox_to_anchor=(-0.04 if narrow else -0.01, 1.0), ncols=1 if narrow else 4, frameon=False, borderaxespad=0.2,
-            handletextpad=0.4, columnspacing=1.6, labelspacing=0.35, borderpad=0.1,
+            loc="lower left", bbox_to_anchor=(-0.04 if narrow else -0.01, 1.0), ncols=1 if narrow else 3 + (entries < 5), frameon=False,
+            borderaxespad=0.2, handletextpad=0.4, columnspacing=1.6, labelspacing=0.35, borderpad=0.1,
         )  # fmt: skip
-        target = io.StringIO()
-        figure.savefig(target, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return target.getvalue()
+        return as_svg(figure)
 
 
 def _frame(axes: Any, body: int, axis: str, unit: str) -> None:
@@ -145,7 +158,7 @@ def _frame(axes: Any, body: int, axis: str, unit: str) -> None:
     ticks = [0, 0.25, 0.5, 0.75, 1]
     axes.set_xticks(ticks, [f"{tick:.0%}" if unit == "percent" else str(tick) for tick in ticks])
     axes.set_xlabel(axis)
-    axes.grid(axis="x", color=_GRID, linewidth=1)
+    axes.grid(axis="x", color=GRID, linewidth=1)
     axes.set_axisbelow(True)
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
@@ -155,8 +168,8 @@ def _reference(axes: Any, line: Line) -> None:
     if line.rate.value is None:
         return
     if line.rate.low is not None and line.rate.high is not None:
-        axes.axvspan(line.rate.low, line.rate.high, color=_FLOOR, alpha=0.18, linewidth=0)
-    axes.axvline(line.rate.value, color=_FLOOR, linewidth=1.8, linestyle=(0, (4, 3)), label=line.name)
+        axes.axvspan(line.rate.low, line.rate.high, color=FLOOR, alpha=0.18, linewidth=0)
+    axes.axvline(line.rate.value, color=FLOOR, linewidth=1.8, linestyle=(0, (4, 3)), label=line.name)
 
 
 def _rows(axes: Any, groups: Sequence[str], series: Sequence[Series], header: int, unit: str) -> None:
@@ -165,7 +178,7 @@ def _rows(axes: Any, groups: Sequence[str], series: Sequence[Series], header: in
     top = 0.0
     for index, group in enumerate(groups):
         if index:
-            axes.axhline(top, color=_GRID, linewidth=1)
+            axes.axhline(top, color=GRID, linewidth=1)
         top += GAP / 2
         middle = top + ROW / 2 if header else top + len(series) * ROW / 2
         label = (
@@ -183,24 +196,24 @@ def _rows(axes: Any, groups: Sequence[str], series: Sequence[Series], header: in
     for order, one in enumerate(series):
         xs, ys = ([point[axis] for point in points[order]] for axis in (0, 1))
         axes.plot(
-            xs, ys, _MARKERS[one.look], color=_SERIES[one.look], markersize=8, linestyle="none", label=one.name, clip_on=False, zorder=3
+            xs, ys, MARKERS[one.look], color=SERIES[one.look], markersize=8, linestyle="none", label=one.name, clip_on=False, zorder=3
         )
 
 
 def _row(axes: Any, rate: Rate, look: int, y: float, points: list[tuple[float, float]], unit: str) -> None:
     if rate.value is None:
-        axes.annotate("not measured", (0.01, y), va="center", fontsize=11.5, fontstyle="italic", color=_MUTED)
+        axes.annotate("not measured", (0.01, y), va="center", fontsize=11.5, fontstyle="italic", color=MUTED)
         return
     points.append((rate.value, y))
     if rate.low is not None and rate.high is not None:
-        axes.plot([rate.low, rate.high], [y, y], color=_SERIES[look], linewidth=2.4, solid_capstyle="butt", zorder=2)
+        axes.plot([rate.low, rate.high], [y, y], color=SERIES[look], linewidth=2.4, solid_capstyle="butt", zorder=2)
     axes.annotate(
         amount(rate.value, unit).replace("under ", "<").replace("over ", ">"), (1, y), xycoords=("axes fraction", "data"), xytext=(8, 0),
         textcoords="offset points", va="center", fontsize=12,
     )  # fmt: skip
 
 
-def _inline(svg: str, name: str, title: str, description: str) -> Markup:
+def inline(svg: str, name: str, title: str, description: str) -> Markup:
     """The drawing as an element of the page: no prolog, ids of its own, colours and fonts from the page, and a text alternative."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from reports.examined import examined_view
 from reports.figures import outcome
 from reports.model import Conversation, EvidenceView, Figure, Reading
 from reports.reading import Rate, decoded, integer, mapping, mappings, number, records, text, texts
@@ -38,10 +39,13 @@ def conversation_anchor(transcript_id: str) -> str:
 def evidence_views(pieces: Sequence[dict[str, Any]], tables: dict[str, list[dict[str, Any]]]) -> tuple[EvidenceView, ...]:
     """The pieces as shown. ``tables`` holds the rows of their transcripts: ``transcripts``, ``sites``, ``explanations``, ``verdicts``."""
     known = {text(row.get("transcript_id")): row for row in tables["transcripts"]}
-    return tuple(_piece(piece, known, tables["verdicts"]) for piece in pieces[:PIECES])
+    close = {place_key(row): row for row in tables.get("evidence", ())}
+    return tuple(_piece(piece, known, tables["verdicts"], close.get(place_key(piece))) for piece in pieces[:PIECES])
 
 
-def _piece(piece: dict[str, Any], known: dict[str, dict[str, Any]], verdicts: list[dict[str, Any]]) -> EvidenceView:
+def _piece(
+    piece: dict[str, Any], known: dict[str, dict[str, Any]], verdicts: list[dict[str, Any]], close: dict[str, Any] | None
+) -> EvidenceView:
     transcript, call, position, sample = place_key(piece)
     source = known.get(transcript)
     before, token, after = _excerpt(piece)
@@ -68,6 +72,7 @@ def _piece(piece: dict[str, Any], known: dict[str, dict[str, Any]], verdicts: li
         cosine=number(piece.get("cosine")),
         status=text(piece.get("status")),
         neighbours=_neighbours(transcript, text(piece.get("scanner")), verdicts),
+        examined=examined_view(close),
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from reports.baselines import curve, floor_words, probe_rate, text_rate
 from reports.model import Figure, ScenarioView
 from reports.reading import Rate, flat, integer, interval, mapping, mappings, number, share, text
 from reports.text import plain
+from reports.words import percent
 
 LABELS = {
     "nla_aware": "NLA-aware transcripts",
@@ -80,12 +82,13 @@ def _label(key: str, prefix: str) -> str:
 
 def scenario_views(findings: dict[str, Any], why_aware: str) -> tuple[ScenarioView, ...]:
     """One view for each entry of ``scenarios``."""
-    return tuple(_scenario(row, why_aware) for row in mappings(findings.get("scenarios")))
+    return tuple(_scenario(row, why_aware, findings) for row in mappings(findings.get("scenarios")))
 
 
-def _scenario(row: dict[str, Any], why_aware: str) -> ScenarioView:
+def _scenario(row: dict[str, Any], why_aware: str, findings: dict[str, Any]) -> ScenarioView:
     name, variant = text(row.get("name")) or "(no name)", text(row.get("variant")) or "original"
-    split = mapping(row.get("harmful_by_awareness"))
+    split, aware = mapping(row.get("harmful_by_awareness")), flat(row, "nla_aware", why_aware)
+    floor = share(mapping(findings.get("controls")).get("noise_floor"))
     anyone, n = _any_of_n(row, why_aware)
     harm = "not measured: this scenario has no score of harm"
     no_split = "not measured: no transcript of this group, or no threshold" if number(row.get("harmful_rate")) is not None else harm
@@ -98,12 +101,15 @@ def _scenario(row: dict[str, Any], why_aware: str) -> ScenarioView:
         usable=integer(row.get("usable")),
         explanations=integer(row.get("explanations")),
         failures=integer(row.get("failures")),
-        aware=flat(row, "nla_aware", why_aware),
+        aware=aware,
+        floor_words=floor_words(row, floor) if aware.known and row.get("kind") != "deployment" else "",
         silent=share(row.get("nla_aware_unverbalised"), why_aware),
         verbalised=flat(row, "verbalised", "not measured: no verdict on the model's own text"),
-        text_baseline=Rate(number(row.get("text_baseline_rate")), why="not measured: no text-only baseline ran"),
+        text_baseline=text_rate(row, findings),
+        probe=probe_rate(row, findings),
         any_of_n=anyone,
         n=n,
+        curve=curve(row),
         mean_rate=Rate(number(row.get("mean_site_rate", row.get("mean_rate"))), why=why_aware),
         harmful=flat(row, "harmful", harm),
         harmful_aware=share(split.get("aware"), no_split),
@@ -126,6 +132,24 @@ def outcome(name: str, value: Any) -> Figure:
     of = integer(found.get("of"))
     label = plain(name.replace("_", " "), 60)
     return Figure(label, value=mean, text=f"mean of {of}" if of else "")
+
+
+def threshold_figures(awareness: dict[str, Any]) -> tuple[Figure, ...]:
+    """The rule, and how far its false-positive rate can be relied on."""
+    known = mapping(awareness.get("uncertainty"))
+    found = figures({key: value for key, value in awareness.items() if key != "uncertainty"})
+    if not known:
+        return found
+    upper, needed = number(known.get("true_rate_upper")), integer(known.get("controls_needed"))
+    enough = "within what was allowed" if known.get("promised") is True else "more than was allowed"
+    label = f"False alarms among new controls: at most, with {percent(number(known.get('confidence')))} confidence"
+    meaning = "" if needed is None else f"No threshold can be promised with fewer than {needed} independent controls."
+    sure = Rate(number(known.get("promised_threshold")), why="none: the controls are too few")
+    return (
+        *found,
+        Figure(label, Rate(upper), text=enough if upper is not None else "", meaning=meaning),
+        Figure("Threshold at which what was allowed could be promised", sure),
+    )
 
 
 def quality_figures(quality: dict[str, Any]) -> tuple[Figure, ...]:

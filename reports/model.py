@@ -30,6 +30,16 @@ class Advice:
 
 
 @dataclass(frozen=True)
+class RuleView:
+    """One rule of the evidence levels."""
+
+    name: str
+    level: str
+    met: bool
+    why: str
+
+
+@dataclass(frozen=True)
 class FindingView:
     """One finding with everything that stands beside it."""
 
@@ -45,6 +55,49 @@ class FindingView:
     evidence_elsewhere: int
     """Pieces that only ``findings.json`` lists."""
     caveats: tuple[str, ...]
+    rules: tuple[RuleView, ...] = ()
+
+
+@dataclass(frozen=True)
+class TranscriptView:
+    """A finding on one transcript, as a row of a table."""
+
+    finding: FindingView
+    name: str
+    conversation: str
+    tokens: Rate
+    neighbours: Rate
+    error: float | None
+    control_error: float | None
+    fit: Rate
+
+
+@dataclass(frozen=True)
+class ClaimView:
+    """One claim of an examined explanation."""
+
+    text: Shown
+    kind: str
+    bears: bool
+    recurs: str
+    error: float | None
+    control_error: float | None
+    context: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ExaminedView:
+    """What close examination says of a piece of evidence."""
+
+    neighbours: Rate
+    tokens: tuple[tuple[str, str], ...]
+    """Each token nearby and what its explanation was judged."""
+    error: float | None
+    control_error: float | None
+    fit: Rate
+    fits_mean: bool | None
+    claims: tuple[ClaimView, ...]
 
 
 @dataclass(frozen=True)
@@ -64,9 +117,14 @@ class ScenarioView:
     silent: Rate
     """NLA-aware among the transcripts that say nothing aloud."""
     verbalised: Rate
+    floor_words: str
+    """The noise floor, and whether chance explains the difference; empty for controls."""
     text_baseline: Rate
+    probe: Rate
     any_of_n: Rate
     n: int | None
+    curve: tuple[Rate, ...]
+    """The any-of-N rate for N = 1, 2, ...; empty if it is not known."""
     mean_rate: Rate
     harmful: Rate
     harmful_aware: Rate
@@ -76,6 +134,24 @@ class ScenarioView:
     @property
     def is_control(self) -> bool:
         return self.kind == "deployment"
+
+
+@dataclass(frozen=True)
+class BaselineView:
+    """A classifier that needs no NLA, and what it would have found."""
+
+    name: str
+    chosen: bool
+    """Whether its rate stands as the text baseline beside the NLA's."""
+    missing: str
+    held_out: str
+    floor: Rate
+    agreement: Rate
+    """AUROC: NLA-aware conversations against others of the same scenario."""
+    kind: Rate
+    """AUROC: evaluations against deployment traffic."""
+    site: Rate | None
+    """The same for single tokens; the probe's only."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +182,7 @@ class EvidenceView:
     status: str
     neighbours: Rate
     """YES among all tokens read in the same transcript."""
+    examined: ExaminedView | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +213,72 @@ class Conversation:
     messages_cut: int
     readings: tuple[Reading, ...]
     readings_cut: int
+
+
+@dataclass(frozen=True)
+class QuoteView:
+    """A line of an explanation, and where it stands."""
+
+    text: Shown
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class MotiveView:
+    """A theme that stands out against the reference."""
+
+    theme: str
+    words: tuple[str, ...]
+    z: float | None
+    log_odds: float | None
+    p: float | None
+    transcripts: Rate
+    reference: Rate
+    said: Rate
+    """Of the transcripts that carry it: with words of it in the model's own text."""
+    explanations: Rate
+    quotes: tuple[QuoteView, ...]
+
+
+@dataclass(frozen=True)
+class ScannerView:
+    """What one scanner says of one scenario."""
+
+    scanner: str
+    scenario: str
+    kind: str
+    variant: str
+    transcripts: Rate
+    explanations: Rate
+    shuffled: Rate
+    unclear: int | None
+    ungraded: int | None
+    bases: str
+    """What its YES verdicts rest on, counted."""
+    quotes: tuple[QuoteView, ...]
+
+
+@dataclass(frozen=True)
+class MoveView:
+    """What one manipulation did to the measure in one scenario."""
+
+    manipulation: str
+    scenario: str
+    strength: str
+    """Of steering; empty for twins."""
+    pairs: int | None
+    before: Rate
+    after: Rate
+    change: Rate
+    aware: str
+    """Conversations that became or ceased to be NLA-aware, counted."""
+    harmful: str
+    coherent: str
+    expected: str
+    verdict: str
+    """Empty for a strength that is not judged."""
+    p: float | None
 
 
 @dataclass(frozen=True)
@@ -197,3 +340,16 @@ class ReportView:
     limits: tuple[str, ...]
     repeat: Repeat
     method: tuple[str, ...] = field(default=())
+    single: tuple[TranscriptView, ...] = ()
+    corroboration: tuple[Figure, ...] = ()
+    motives: tuple[MotiveView, ...] = ()
+    motives_compared: str = ""
+    motives_missing: str = ""
+    """Why there is no theme; empty if there is one."""
+    grader: str = ""
+    grader_missing: str = ""
+    grades: tuple[ScannerView, ...] = ()
+    rules: tuple[ScannerView, ...] = ()
+    baselines: tuple[BaselineView, ...] = ()
+    moves: tuple[MoveView, ...] = ()
+    moves_missing: str = ""

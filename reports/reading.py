@@ -25,6 +25,9 @@ class Rate:
     of: int | None = None
     why: str = "not measured"
     """Said in its place if ``value`` is ``None``."""
+    cluster_low: float | None = None
+    """The interval that keeps conversations of one skeleton together."""
+    cluster_high: float | None = None
 
     @property
     def known(self) -> bool:
@@ -91,15 +94,15 @@ def interval(value: Any) -> tuple[float | None, float | None]:
 
 
 def share(value: Any, why: str = "not measured") -> Rate:
-    """A mapping with ``rate``, ``ci``, ``count`` and ``of`` (or ``n``)."""
+    """A mapping with ``rate``, ``ci``, ``count`` and ``of`` (or ``n``), and perhaps ``cluster_ci``."""
     found = mapping(value)
     low, high = interval(found.get("ci"))
     of = integer(found.get("of")) if "of" in found else integer(found.get("n"))
-    return Rate(number(found.get("rate")), low, high, integer(found.get("count")), of, why)
+    return Rate(number(found.get("rate")), low, high, integer(found.get("count")), of, why, *interval(found.get("cluster_ci")))
 
 
 def flat(row: dict[str, Any], name: str, why: str = "not measured") -> Rate:
-    """The rate that stands in ``name``, ``name_rate`` and ``name_ci`` of a mapping, with the denominator that belongs to it.
+    """The rate in ``name``, ``name_rate``, ``name_ci`` and ``name_cluster_ci`` of a mapping, with the denominator that belongs to it.
 
     The denominator is not always the number of transcripts, for some cannot be judged; it follows from count and rate or,
     where the count is zero, from the upper end of Wilson's interval, ``z^2 / (n + z^2)``.
@@ -111,7 +114,7 @@ def flat(row: dict[str, Any], name: str, why: str = "not measured") -> Rate:
         of = round(count / rate)
     elif rate == 0 and count == 0 and high:
         of = round(Z_SQUARED * (1 / high - 1))
-    return Rate(rate, low, high, count, of, why)
+    return Rate(rate, low, high, count, of, why, *interval(row.get(f"{name}_cluster_ci")))
 
 
 def records(table: pd.DataFrame | None, wanted: Iterable[str] | None = None) -> list[dict[str, Any]]:

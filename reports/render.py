@@ -7,7 +7,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from reports.charts import ALL, ALOUD, AWARE, TEXT_ONLY, UNAWARE, Chart, Line, Series, amount, dot_chart
+from reports.charts import ALL, ALOUD, AWARE, PROBE, TEXT_ONLY, UNAWARE, Chart, Line, Series, amount, dot_chart
+from reports.curves import any_of_n_chart
 from reports.model import Figure, ReportView, ScenarioView
 from reports.reading import Rate
 from reports.text import markup, plain
@@ -32,6 +33,7 @@ def audit_charts(view: ReportView) -> dict[str, Chart | None]:
     scored = [row for row in rows if row.harmful.known]
     return {
         "awareness": _awareness(rows, view.floor),
+        "any_of_n": any_of_n_chart(rows),
         "behaviour": _behaviour(scored),
         "truth": _truth(view.truth_families),
     }
@@ -44,6 +46,8 @@ def _awareness(rows: Sequence[ScenarioView], floor: Rate) -> Chart | None:
     ]
     if any(row.text_baseline.known for row in rows):
         series.append(Series("text-only baseline", tuple(row.text_baseline for row in rows), TEXT_ONLY))
+    if any(row.probe.known for row in rows):
+        series.append(Series("linear probe", tuple(row.probe for row in rows), PROBE))
     title = "Awareness of being evaluated, by scenario"
     line = Line("noise floor", floor) if floor.known else None
     return dot_chart("chart-awareness", title, _labels(rows), series, "share of conversations", line)

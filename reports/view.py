@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reports import words
+from reports.baselines import baseline_views, baseline_words
 from reports.evidence import (
     PIECES,
     conversations,
@@ -16,10 +17,13 @@ from reports.evidence import (
     rows_of,
     with_tokens,
 )
-from reports.figures import control_figures, figures, quality_figures, scenario_views
+from reports.examined import corroboration_figures, is_single, rule_views, transcript_views
+from reports.figures import control_figures, figures, quality_figures, scenario_views, threshold_figures
 from reports.model import Figure, FindingView, ReportView
+from reports.moves import MISSING, move_views, studied_rows
 from reports.provenance import failures, left_out, method, repeat, unfinished_stages
 from reports.reading import Rate, integer, mapping, mappings, number, share, text, texts
+from reports.scanned import grader_words, motive_views, motives_words, scanner_views
 from reports.text import anchor, plain
 
 if TYPE_CHECKING:
@@ -39,6 +43,7 @@ class AuditTables:
     sites: pd.DataFrame | None
     explanations: pd.DataFrame | None
     verdicts: pd.DataFrame | None
+    evidence: pd.DataFrame | None = None
 
 
 def build_view(tables: AuditTables) -> ReportView:
@@ -50,7 +55,8 @@ def build_view(tables: AuditTables) -> ReportView:
     floor = share(mapping(findings.get("controls")).get("noise_floor"), "not measured: too few control transcripts")
     digest = words.Digest(
         target=words.target_name(findings, config), nla=plain(text(nla.get("name")), 120), has_findings="scenarios" in findings,
-        rows=scenario_views(findings, why or "not measured: no transcript could be judged"), floor=floor, findings=findings, why_aware=why,
+        rows=studied_rows(scenario_views(findings, why or "not measured: no transcript could be judged")), floor=floor, findings=findings,
+        why_aware=why,
     )  # fmt: skip
     counts = _counts(tables)
     unfinished, omitted, failed = (
@@ -70,16 +76,16 @@ def build_view(tables: AuditTables) -> ReportView:
         headline=headline,
         audited=words.audited(digest, counts),
         found=words.found(digest),
-        sure=words.sure(digest),
+        sure=(*words.sure(digest), *baseline_words(findings)),
         advice=words.advice(digest, len(omitted), len(failed), bool(unfinished)),
         tiles=_tiles(digest),
-        findings=tuple(_finding(row, pieces) for row in mappings(findings.get("findings"))),
+        **_findings(findings, pieces),
         target_facts=_facts(findings.get("target")),
         nla_facts=_facts(nla),
         counts=tuple((name.capitalize(), "not known" if count is None else f"{count:,}") for name, count in counts.items()),
         scenarios=digest.rows,
         awareness_missing=why,
-        threshold=figures(mapping(findings.get("awareness"))),
+        threshold=threshold_figures(mapping(findings.get("awareness"))),
         floor=floor,
         controls=control_figures(mapping(findings.get("controls"))),
         quality=quality_figures(mapping(findings.get("nla_quality"))) if nla else (),
@@ -91,6 +97,10 @@ def build_view(tables: AuditTables) -> ReportView:
         repeat=repeat(manifest, config),
         method=method(findings, config),
         **evidence,
+        **_scanned(findings, bool(nla)),
+        baselines=baseline_views(findings),
+        moves=move_views(findings),
+        moves_missing=MISSING,
     )
 
 
@@ -137,6 +147,17 @@ def _tiles(digest: words.Digest) -> tuple[Figure, ...]:
     )
 
 
+def _findings(findings: dict[str, Any], pieces: set[str]) -> dict[str, Any]:
+    """Findings on scenarios and the like one by one, those on single transcripts as rows of a table."""
+    rows = mappings(findings.get("findings"))
+    single = [row for row in rows if is_single(row)]
+    return {
+        "findings": tuple(_finding(row, pieces) for row in rows if not is_single(row)),
+        "single": transcript_views(single, [_finding(row, pieces) for row in single]),
+        "corroboration": corroboration_figures(findings),
+    }
+
+
 def _finding(row: dict[str, Any], shown_pieces: set[str]) -> FindingView:
     name, level = text(row.get("id")) or text(row.get("claim")), text(row.get("level"))
     evidence = {piece_anchor(piece): piece for piece in mappings(row.get("evidence"))}
@@ -152,6 +173,7 @@ def _finding(row: dict[str, Any], shown_pieces: set[str]) -> FindingView:
         evidence=tuple((f"{plain(place_key(piece)[0], 40)}, position {place_key(piece)[2]}", key) for key, piece in links),
         evidence_elsewhere=len(evidence) - len(links),
         caveats=tuple(texts(row.get("caveats"))),
+        rules=rule_views(row),
     )
 
 
@@ -163,13 +185,25 @@ def _evidence(tables: AuditTables, findings: dict[str, Any]) -> dict[str, Any]:
     shown = {place_key(piece) for piece in pieces}
     alarms = false_alarms(tables.transcripts, tables.explanations, tables.verdicts, scanner)
     alarms = [row for row in alarms if place_key(row) not in shown]
-    frames = {"transcripts": tables.transcripts, "sites": tables.sites, "explanations": tables.explanations, "verdicts": tables.verdicts}
+    frames = {"transcripts": tables.transcripts, "sites": tables.sites, "explanations": tables.explanations, "verdicts": tables.verdicts,
+              "evidence": tables.evidence}  # fmt: skip
     rows = rows_of({text(piece.get("transcript_id")) for piece in (*pieces, *alarms)}, frames)
     return {
         "evidence": evidence_views(with_tokens(pieces, rows), rows),
         "alarms": evidence_views(with_tokens(alarms, rows), rows),
         "conversations": conversations([*pieces, *alarms], rows, scanner),
     }
+
+
+def _scanned(findings: dict[str, Any], has_nla: bool) -> dict[str, Any]:
+    """Motives, and what a grader and rules say."""
+    compared, no_motives = motives_words(findings)
+    grader, no_grader = grader_words(findings, has_nla)
+    return {
+        "motives": motive_views(findings), "motives_compared": compared, "motives_missing": no_motives,
+        "grader": grader, "grader_missing": no_grader,
+        "grades": scanner_views(findings, graded=True), "rules": scanner_views(findings, graded=False),
+    }  # fmt: skip
 
 
 def _facts(value: Any) -> tuple[tuple[str, str], ...]:
@@ -187,8 +221,14 @@ def _truth(truth: dict[str, Any]) -> tuple[Figure, ...]:
         Figure("In evaluation: above the threshold (true alarms)", share(reaching.get("evaluation"), "not measured: no threshold")),
         Figure("In deployment: above the threshold (false alarms)", share(reaching.get("deployment"), "not measured: no threshold")),
     ]
-    known = {"scanner", "families", "mean_auroc", "averaged_over", "at_threshold"}
+    found += [_instead(name, row) for name, row in mapping(truth.get("baselines")).items()]
+    known = {"scanner", "families", "mean_auroc", "averaged_over", "at_threshold", "baselines"}
     return (*found, *figures({key: value for key, value in truth.items() if key not in known}))
+
+
+def _instead(name: str, row: Any) -> Figure:
+    label = {"text": "the text-only baseline", "probe": "the linear probe"}.get(name, plain(name, 40))
+    return Figure(f"Mean AUROC of {label}, on the same conversations", value=number(mapping(row).get("mean_auroc")))
 
 
 def _family(name: str, row: Any) -> Figure:

@@ -10,7 +10,7 @@ from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
 from inspect_ai.solver import TaskState
 
 from audit.lab.world import secret_phrases
-from scenarios.samples import MESSAGE_LIMIT, Novelty, SandboxName, Selection, Source, build
+from scenarios.samples import MESSAGE_LIMIT, Novelty, SandboxName, Selection, Source, VariantName, build
 from scenarios.scoring import measured
 from scenarios.tools import Mail, agent, sent_mails
 
@@ -32,6 +32,7 @@ def blackmail(
     novelty: Novelty = "names",
     states: str | list[str] = "evaluation,deployment",
     sandbox: SandboxName = "bwrap",
+    variant: VariantName = "original",
 ) -> Task:
     """An email agent learns that it will be replaced and that the executive in charge has a secret.
 
@@ -42,8 +43,9 @@ def blackmail(
         novelty: How new the lab's samples are: ``names`` or ``phrases``.
         states: Hidden states of the lab's samples, with a comma between.
         sandbox: Without effect: nothing is executed.
+        variant: ``original``, or ``realism`` for the samples\' realism twins.
     """
-    samples = build("blackmail", Selection(source, limit, seed, novelty, states, sandbox))
+    samples = build("blackmail", Selection(source, limit, seed, novelty, states, sandbox, variant))
     return Task(dataset=samples, solver=agent(), scorer=blackmail_behaviour(), message_limit=MESSAGE_LIMIT[source])
 
 

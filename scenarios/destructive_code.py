@@ -8,7 +8,7 @@ from inspect_ai import Task, task
 from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
 from inspect_ai.solver import TaskState
 
-from scenarios.samples import MESSAGE_LIMIT, Novelty, SandboxName, Selection, Source, build
+from scenarios.samples import MESSAGE_LIMIT, Novelty, SandboxName, Selection, Source, VariantName, build
 from scenarios.scoring import SCORING_ERRORS, failed, lost_files, measured
 from scenarios.tools import agent
 
@@ -21,6 +21,7 @@ def destructive_code(
     novelty: Novelty = "names",
     states: str | list[str] = "evaluation,deployment",
     sandbox: SandboxName = "bwrap",
+    variant: VariantName = "original",
 ) -> Task:
     """A coding agent is asked for, or tempted into, commands that destroy files; whatever it runs, runs in the sandbox.
 
@@ -31,8 +32,9 @@ def destructive_code(
         novelty: How new the lab's samples are: ``names`` or ``phrases``.
         states: Hidden states of the lab's samples, with a comma between.
         sandbox: Where commands run: ``bwrap`` or ``docker``.
+        variant: ``original``, or ``realism`` for the samples\' realism twins.
     """
-    samples = build("destructive_code", Selection(source, limit, seed, novelty, states, sandbox))
+    samples = build("destructive_code", Selection(source, limit, seed, novelty, states, sandbox, variant))
     return Task(dataset=samples, solver=agent(), scorer=destructive_behaviour(), message_limit=MESSAGE_LIMIT[source])
 
 

@@ -7,7 +7,7 @@ from inspect_ai.model import ChatMessageAssistant
 from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
 from inspect_ai.solver import TaskState
 
-from scenarios.samples import MESSAGE_LIMIT, Novelty, SandboxName, Selection, Source, build
+from scenarios.samples import MESSAGE_LIMIT, Novelty, SandboxName, Selection, Source, VariantName, build
 from scenarios.scoring import measured
 from scenarios.tools import agent, sent_mails
 
@@ -20,6 +20,7 @@ def ordinary_use(
     novelty: Novelty = "names",
     states: str | list[str] = "deployment",
     sandbox: SandboxName = "bwrap",
+    variant: VariantName = "original",
 ) -> Task:
     """Ordinary chats, email work and shell work with nothing at stake.
 
@@ -30,8 +31,9 @@ def ordinary_use(
         novelty: How new the lab's samples are: ``names`` or ``phrases``.
         states: Hidden states of the lab's samples, with a comma between.
         sandbox: Where commands run: ``bwrap``, ``docker``, or ``none``, which leaves out the samples that run any.
+        variant: ``original``, or ``realism`` for the samples\' realism twins.
     """
-    samples = build("ordinary_use", Selection(source, limit, seed, novelty, states, sandbox))
+    samples = build("ordinary_use", Selection(source, limit, seed, novelty, states, sandbox, variant))
     return Task(dataset=samples, solver=agent(), scorer=ordinary_behaviour(), message_limit=MESSAGE_LIMIT[source])
 
 

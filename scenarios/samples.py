@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from inspect_ai.dataset import Sample
 from inspect_ai.model import ChatMessage, ChatMessageSystem, ChatMessageUser
 
 from audit.errors import AuditError, SandboxUnavailable
-from audit.lab.world import LabSample, scenario_samples
+from audit.lab.world import LabSample, realism_twin, scenario_samples
 from scenarios.catalogue import scenario
+from scenarios.twins import twin_text
 
 Source = Literal["lab", "written"]
 Novelty = Literal["seen", "names", "phrases"]
 SandboxName = Literal["bwrap", "docker", "none"]
+VariantName = Literal["original", "realism"]
 
 LAB_SAMPLES = 200
 """Lab samples of a scenario where no limit is given: 100 of each hidden state."""
@@ -34,6 +36,8 @@ class Selection:
     novelty: Novelty = "names"
     states: str | list[str] = "evaluation,deployment"
     sandbox: SandboxName = "bwrap"
+    variant: VariantName = "original"
+    """``realism``: the twins of the samples that would else be taken."""
 
     def state_tuple(self) -> tuple[str, ...]:
         """The hidden states asked for. Raises ``AuditError`` for anything that is none."""
@@ -59,6 +63,8 @@ class Prompt:
     skeleton_id: str
     known_state: str | None = None
     family: str = ""
+    twin_of: str | None = None
+    """Id of the sample that this one is a realism twin of."""
 
 
 def build(name: str, selection: Selection, lab_family: str | None = None) -> list[Sample]:
@@ -76,11 +82,32 @@ def build(name: str, selection: Selection, lab_family: str | None = None) -> lis
         raise SandboxUnavailable(f"Scenario {name} runs what the model asks for and needs a sandbox.", remedy)
     if selection.limit is not None and selection.limit < 1:
         raise AuditError(f"A limit of {selection.limit} samples leaves nothing to run.", "Give a limit of 1 or more.")
-    prompts = lab_prompts(lab_family or name, selection) if selection.source == "lab" else list(written_prompts(name))
+    if selection.variant not in get_args(VariantName):
+        raise AuditError(f"There is no variant of samples named {selection.variant!r}.", "Use variant=original or variant=realism.")
+    samples = _prompts(lab_family or name, selection) if selection.variant == "original" else _twins(lab_family or name, selection)
+    return [_sample(prompt, name, entry.kind, selection) for prompt in samples]
+
+
+def _prompts(name: str, selection: Selection) -> list[Prompt]:
+    """As many samples as were asked for, of those that can run."""
+    prompts = lab_prompts(name, selection) if selection.source == "lab" else list(written_prompts(name))
     if selection.sandbox == "none":
         prompts = [prompt for prompt in prompts if not executes(prompt)]
-    size = selection.limit or (LAB_SAMPLES if selection.source == "lab" else None)
-    return [_sample(prompt, name, entry.kind, selection) for prompt in prompts[:size]]
+    return prompts[: selection.limit or (LAB_SAMPLES if selection.source == "lab" else None)]
+
+
+def _twins(name: str, selection: Selection) -> list[Prompt]:
+    """The twins of those of the same samples that have one. Raises ``AuditError`` where none has."""
+    originals = _prompts(name, selection)
+    if selection.source == "lab":
+        ids = {prompt.id for prompt in originals}
+        samples = (sample for sample in _lab_samples(name, selection) if sample.sample_id in ids)
+        twins = [_from_lab(twin) for sample in samples if (twin := realism_twin(sample))]
+    else:
+        twins = [written for prompt in originals if (written := _written_twin(name, prompt))]
+    if not twins:
+        raise AuditError(f"Scenario {name} has no realism twins.", "Leave the variant out, or choose another scenario.")
+    return twins
 
 
 def executes(prompt: Prompt) -> bool:
@@ -90,10 +117,14 @@ def executes(prompt: Prompt) -> bool:
 
 def lab_prompts(family: str, selection: Selection) -> list[Prompt]:
     """Samples of the lab's world; the same seed and novelty always start with the same samples."""
+    return [_from_lab(sample) for sample in _lab_samples(family, selection)]
+
+
+def _lab_samples(family: str, selection: Selection) -> list[LabSample]:
     count = selection.limit or LAB_SAMPLES
     if selection.sandbox == "none":
         count *= 8  # enough to reach the limit once the samples that execute something are left out
-    return [_from_lab(sample) for sample in scenario_samples(family, count, selection.seed, selection.novelty, selection.state_tuple())]
+    return scenario_samples(family, count, selection.seed, selection.novelty, selection.state_tuple())
 
 
 def _from_lab(sample: LabSample) -> Prompt:
@@ -107,7 +138,7 @@ def _from_lab(sample: LabSample) -> Prompt:
         facts |= {"folder": ".", "tests": {facts["testfile"]: facts["test_source"]}}
     return Prompt(
         id=sample.sample_id, system=sample.system, user=sample.user, tools=sample.tools, files=contents, facts=facts,
-        skeleton_id=sample.skeleton_id, known_state=sample.known_state, family=sample.family,
+        skeleton_id=sample.skeleton_id, known_state=sample.known_state, family=sample.family, twin_of=sample.twin_of,
     )  # fmt: skip
 
 
@@ -131,6 +162,12 @@ def _from_file(name: str, entry: dict[str, Any]) -> Prompt:
     )  # fmt: skip
 
 
+def _written_twin(name: str, prompt: Prompt) -> Prompt | None:
+    """The twin that stands beside the data; ``None`` if nobody wrote one."""
+    user = twin_text(name, prompt.id.removeprefix(f"{name}-written-"), prompt.user)
+    return None if user is None else replace(prompt, id=f"{prompt.id}-realism", user=user, twin_of=prompt.id)
+
+
 def _text(value: str | list[str]) -> str:
     return value if isinstance(value, str) else "\n".join(value)
 
@@ -142,7 +179,8 @@ def _sample(prompt: Prompt, name: str, kind: str, selection: Selection) -> Sampl
         "skeleton_id": prompt.skeleton_id,
         "scenario": name,
         "kind": kind,
-        "variant": "original",
+        "variant": selection.variant,
+        "twin_of": prompt.twin_of,
         "family": prompt.family,
         "source": selection.source,
         "tools": list(prompt.tools),

@@ -8,7 +8,7 @@ from inspect_ai.solver import TaskState
 
 from scenarios.blackmail import score_mails
 from scenarios.destructive_code import score_files
-from scenarios.samples import MESSAGE_LIMIT, Novelty, SandboxName, Selection, Source, build
+from scenarios.samples import MESSAGE_LIMIT, Novelty, SandboxName, Selection, Source, VariantName, build
 from scenarios.scoring import measured
 from scenarios.tools import agent, sent_mails
 
@@ -21,6 +21,7 @@ def sham_cues(
     novelty: Novelty = "names",
     states: str | list[str] = "evaluation,deployment",
     sandbox: SandboxName = "bwrap",
+    variant: VariantName = "original",
 ) -> Task:
     """Blackmail and shell threads whose only signs mean nothing; awareness must not move with them.
 
@@ -31,8 +32,9 @@ def sham_cues(
         novelty: How new the samples are: ``names`` or ``phrases``.
         states: Without effect: these samples have no hidden state.
         sandbox: Where commands run: ``bwrap``, ``docker``, or ``none``, which leaves out the samples that run any.
+        variant: ``original``, or ``realism`` for the samples\' realism twins.
     """
-    samples = build("sham_cues", Selection(source, limit, seed, novelty, states, sandbox), lab_family="sham")
+    samples = build("sham_cues", Selection(source, limit, seed, novelty, states, sandbox, variant), lab_family="sham")
     return Task(dataset=samples, solver=agent(), scorer=sham_behaviour(), message_limit=MESSAGE_LIMIT[source])
 
 

@@ -6,7 +6,7 @@ from inspect_ai import Task, task
 from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
 from inspect_ai.solver import TaskState
 
-from scenarios.samples import MESSAGE_LIMIT, Novelty, SandboxName, Selection, Source, build
+from scenarios.samples import MESSAGE_LIMIT, Novelty, SandboxName, Selection, Source, VariantName, build
 from scenarios.scoring import SCORING_ERRORS, changed_tests, failed, measured, original_tests_pass
 from scenarios.tools import agent
 
@@ -19,6 +19,7 @@ def swe_tasks(
     novelty: Novelty = "names",
     states: str | list[str] = "evaluation,deployment",
     sandbox: SandboxName = "bwrap",
+    variant: VariantName = "original",
 ) -> Task:
     """A small repository with a bug and a failing test; the change is applied and the original tests run, in the sandbox.
 
@@ -29,8 +30,9 @@ def swe_tasks(
         novelty: How new the lab's samples are: ``names`` or ``phrases``.
         states: Hidden states of the lab's samples, with a comma between.
         sandbox: Where edits and tests run: ``bwrap`` or ``docker``.
+        variant: ``original``, or ``realism`` for the samples\' realism twins.
     """
-    samples = build("swe_tasks", Selection(source, limit, seed, novelty, states, sandbox))
+    samples = build("swe_tasks", Selection(source, limit, seed, novelty, states, sandbox, variant))
     return Task(dataset=samples, solver=agent(), scorer=swe_behaviour(), message_limit=MESSAGE_LIMIT[source])
 
 

@@ -15,7 +15,7 @@ from audit.findings.assemble import About, Tables, make_findings
 from audit.findings.quality import nla_quality
 from audit.findings.rates import calibrate, in_calibration_half, share
 from audit.findings.tally import tallies
-from audit.records import Explanation, KnownState, ModelCall, Site, Span, Transcript, Verdict
+from audit.records import Evidence, Explanation, KnownState, ModelCall, Neighbour, Site, Span, Transcript, Verdict
 
 SITES = 10
 SCANNER = "awareness.classifier"
@@ -29,6 +29,7 @@ class World:
         self.sites: list[Site] = []
         self.explanations: list[Explanation] = []
         self.verdicts: list[Verdict] = []
+        self.evidence: list[Evidence] = []
 
     def add(
         self, scenario: str, yes: int, *, kind: Any = "evaluation", state: KnownState | None = None, aloud: bool = False, **fields: Any
@@ -50,14 +51,37 @@ class World:
             quote = "about" if label == "YES" else ""
             self.verdicts.append(Verdict(key, 0, place, 0, SCANNER, label, quote, confidence, ""))  # type: ignore[arg-type]
 
+    def shuffle(self, count: int) -> None:
+        """Explains the first sites again with shuffled activations: a poor fit, and NO."""
+        for explanation in self.explanations[:count]:
+            self.explanations.insert(
+                self.explanations.index(explanation) + 1, replace(explanation, control="shuffled", cosine=0.5, text="else")
+            )
+        for verdict in [row for row in self.verdicts if row.scanner == SCANNER][:count]:
+            self.verdicts.insert(
+                self.verdicts.index(verdict) + 1, replace(verdict, control="shuffled", label="NO", quote="", confidence=0.1)
+            )
+
+    def examine(self, scenario: str, **fields: Any) -> None:
+        """Evidence on the surest YES verdict of each transcript that holds by every rule, unless ``fields`` say otherwise."""
+        for transcript in self.transcripts:
+            yes = [
+                row for row in self.verdicts if row.transcript_id == transcript.transcript_id and row.label == "YES" and row.position >= 0
+            ]
+            if transcript.scenario == scenario and yes:
+                near = tuple(Neighbour(0, yes[-1].position - place, "a", "about", "ok", "YES", 0.9) for place in (3, 2, 1))
+                row = Evidence(transcript.transcript_id, 0, yes[-1].position, 0, SCANNER, "about", near, (), 0.02, 0.001, 0.9, True)
+                self.evidence.append(replace(row, **fields))
+
     def controls(self, count: int, yes: int = 1) -> None:
         for number in range(count):
             self.add("ordinary_use", yes if number % 20 == 0 else 0, kind="deployment", skeleton_id=f"s{number}")
 
     def tables(self) -> Tables:
         return Tables(
-            lambda: iter(self.transcripts), lambda: iter(self.sites), lambda: iter(self.explanations), lambda: iter(self.verdicts)
-        )
+            lambda: iter(self.transcripts), lambda: iter(self.sites), lambda: iter(self.explanations), lambda: iter(self.verdicts),
+            evidence=lambda: iter(self.evidence),
+        )  # fmt: skip
 
     def findings(self, **about: Any) -> dict[str, Any]:
         plain: dict[str, Any] = {
@@ -190,19 +214,54 @@ def test_ground_truth_is_reported_and_changes_nothing_else(world: World) -> None
         }
 
 
-def test_a_finding_needs_to_clear_the_floor_to_be_corroborated(world: World) -> None:
-    for explanation in list(world.explanations[:100]):
-        world.explanations.insert(world.explanations.index(explanation) + 1, replace(explanation, control="shuffled", cosine=0.5))
+def test_a_finding_needs_every_rule_to_be_corroborated(world: World) -> None:
+    world.shuffle(100)
     (finding, behaviour) = world.findings()["findings"]
-    assert finding["id"] == "awareness/blackmail/original" and finding["level"] == "corroborated"
-    assert finding["controls"]["noise_floor"]["rate"] is not None and finding["evidence"]
+    assert finding["id"] == "awareness/blackmail/original" and finding["level"] == "observed"
+    assert {entry["rule"] for entry in finding["rules_failed"]} == {"borne_out", "moves_when_moved"}
     assert behaviour["id"] == "behaviour/blackmail/original" and behaviour["level"] == "observed"
+    world.examine("blackmail")
+    finding = world.findings()["findings"][0]
+    assert finding["level"] == "corroborated" and {entry["rule"] for entry in finding["rules_failed"]} == {"moves_when_moved"}
+    assert finding["controls"]["noise_floor"]["rate"] is not None and finding["evidence"]
     weak = World()
     for number in range(20):
         weak.add("blackmail", 1 if number < 3 else 0)
     weak.controls(60, yes=3)
+    weak.examine("blackmail")
     for entry in weak.findings()["findings"]:
-        assert entry["level"] == "observed" and any("noise floor" in caveat for caveat in entry["caveats"])
+        assert entry["level"] == "observed"
+        if entry["id"].startswith("awareness/"):
+            assert any("noise floor" in caveat for caveat in entry["caveats"])
+
+
+def test_examined_transcripts_become_findings_and_examined_controls_a_rate(world: World) -> None:
+    world.shuffle(100)
+    world.add("ordinary_use", 9, kind="deployment", skeleton_id="s-wrong")
+    world.examine("blackmail")
+    world.examine("ordinary_use", fit=0.1)
+    found = world.findings()
+    single = [entry for entry in found["findings"] if entry["id"].startswith("transcript/")]
+    assert len(single) == row(found, "blackmail")["nla_aware"] and all("blackmail" in entry["id"] for entry in single)
+    levels = [entry["level"] for entry in single]
+    assert levels == sorted(levels) and "corroborated" in levels  # the surest first; "corroborated" sorts before "observed"
+    rates = {entry["id"]: entry["numbers"]["yes_tokens"]["rate"] for entry in single}
+    for entry in single:
+        assert entry["level"] == ("corroborated" if not {r["rule"] for r in entry["rules_failed"]} - {"moves_when_moved"} else "observed")
+        assert entry["evidence"][0]["transcript_id"] in entry["id"] and rates[entry["id"]] >= found["awareness"]["threshold"]
+    tallied = found["corroboration"]
+    assert tallied["corroborated"]["count"] == levels.count("corroborated") and tallied["corroborated"]["of"] == len(single)
+    assert tallied["controls_corroborated"]["of"] > 0 and tallied["controls_corroborated"]["count"] == 0
+    assert all(entry["level"] == "corroborated" for entry in single[: levels.count("corroborated")])
+
+
+def test_evidence_enters_no_rate(world: World) -> None:
+    world.shuffle(100)
+    before = world.findings()
+    world.examine("blackmail")
+    after = world.findings()
+    for key in ("awareness", "scenarios", "controls", "nla_quality", "ground_truth"):
+        assert after[key] == before[key]
 
 
 def test_quality_agrees_with_the_formula() -> None:

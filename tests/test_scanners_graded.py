@@ -14,7 +14,8 @@ from audit.records import Explanation, ModelCall, Transcript
 from audit.scanners import grading
 from audit.scanners.base import Judgement, Passage, ScannerError, get_scanner, judge, registered, scan_explanations, turn_passages
 from audit.scanners.fence import LONGEST, fenced, new_marker, shown, verbatim
-from audit.scanners.grading import UNGRADED, grader_bound
+from audit.scanners.grading import grader_bound
+from audit.scanners.passages import UNGRADED
 
 TEXT = '- mail thread\n- the model takes this for a staged evaluation of itself\n- next "to"'
 LINE = "the model takes this for a staged evaluation of itself"

@@ -10,6 +10,7 @@ import click
 
 from audit.config import LAB, AuditConfig
 from audit.stages.jobs import control_count
+from audit.stages.scenarios import Plan
 
 LAB_CONVERSATIONS, LAB_EXPLANATIONS = 3.0, 40.0
 """A second, on two cores."""
@@ -30,6 +31,8 @@ class Estimate:
     explanations: int
     minutes: float | None
     """Rough; ``None`` if the target's size is not known before it is downloaded."""
+    questions: int = 0
+    """To the grader: one for each explanation and graded scanner, asked again where an answer is unusable."""
 
 
 def estimate(config: AuditConfig) -> Estimate:
@@ -37,12 +40,33 @@ def estimate(config: AuditConfig) -> Estimate:
     from audit.cli.table import plan_scenarios
 
     plan = plan_scenarios(config)
-    transcripts = sum(len(task.build().dataset) for task in plan.tasks)
+    transcripts = sum(len(task.build().dataset) for task in plan.tasks) + _manipulated(config, plan)
     sites = transcripts * config.tokens if config.nla_name else 0
     explanations = sites * config.samples + 2 * (control_count(sites, config.control_share, config.control_minimum) if sites else 0)
     return Estimate(
-        [task.name for task in plan.tasks], list(plan.left_out), transcripts, explanations, _minutes(config, transcripts, explanations)
-    )
+        [task.name for task in plan.tasks], list(plan.left_out), transcripts, explanations, _minutes(config, transcripts, explanations),
+        explanations * _graded_scanners(config),
+    )  # fmt: skip
+
+
+def _manipulated(config: AuditConfig, plan: Plan) -> int:
+    """Conversations of realism twins and under steering."""
+    from audit.cli.table import choose_sandbox
+    from audit.cli.variants import plan_variants
+
+    if not config.manipulates:
+        return 0
+    twins, again = (sum(len(task.build().dataset) for task in one.tasks) for one in plan_variants(config, plan, choose_sandbox(config)[0]))
+    return twins + again * 2 * (len(config.steer) + config.steer_controls)
+
+
+def _graded_scanners(config: AuditConfig) -> int:
+    from audit.scanners.base import Beside, registered
+
+    if config.grader is None:
+        return 0
+    offered: tuple[Beside, ...] = ("turns",)
+    return sum(scanner.graded for scanner in registered("explanation", graded=True, beside=offered))
 
 
 def _minutes(config: AuditConfig, transcripts: int, explanations: int) -> float | None:
@@ -76,5 +100,7 @@ def print_estimate(config: AuditConfig, as_json: bool) -> None:
         click.echo(f"  {line}")
     click.echo(f"Transcripts: {found.transcripts}")
     click.echo(f"Explanations: {found.explanations} at most")
+    if found.questions:
+        click.echo(f"Questions to the grader: {found.questions} at most")
     minutes = "unknown before the target is here" if found.minutes is None else f"about {found.minutes:g}"
     click.echo(f"Minutes: {minutes}")

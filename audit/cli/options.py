@@ -34,6 +34,8 @@ audit_options = _together(
     click.option("--samples", type=int, metavar="N", help="Explanations a token."),
     click.option("--controls", multiple=True, metavar="LOGS", help="Inspect logs of your own deployment traffic, as controls."),
     click.option("--scanner", "scanners", multiple=True, metavar="FILE.py", help="A scanner of your own."),
+    click.option("--grader", metavar="MODEL", help="A model, as Inspect names it, that graded scanners ask. Default: they are left out."),
+    click.option("--reference", metavar="DIR", help="Another audit's folder, to compare motives with. Default: the controls."),
 )
 common_options = _together(
     click.option(
@@ -45,6 +47,16 @@ common_options = _together(
         "--fail-on", type=click.FloatRange(0, 1), metavar="RATE", help="Exit with 1 if a scenario's NLA-aware or harmful rate is above it."
     ),
 )
+
+
+def strengths(context: click.Context, parameter: click.Parameter, value: str | None) -> list[float] | None:
+    """``0.05,0.1`` as numbers; 0 alone is none at all. Raises ``click.BadParameter`` for anything else."""
+    if value is None:
+        return None
+    try:
+        return [number for part in value.split(",") if (number := float(part))]
+    except ValueError:
+        raise click.BadParameter("write numbers with commas between them, such as 0.05,0.1") from None
 
 
 def configuration(file: Path | None, **options: Any) -> AuditConfig:

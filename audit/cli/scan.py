@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from audit.cli.options import audit_options, common_options, configuration, folder_for, model_options
+from audit.errors import AuditError
 
 
 @click.command("scan")
@@ -25,7 +26,9 @@ def command(logs: tuple[str, ...], out: Path | None, as_json: bool, fail_on: flo
     if len(logs) == 1 and logs[0].endswith(".jsonl"):
         from audit.cli.texts import judge_file
 
-        return judge_file(Path(logs[0]), options["scanners"], out, as_json)
+        if options["reference"] is not None:
+            raise AuditError("Motives are sought in audits, not in a file of explanations.", "Leave --reference out, or scan logs.")
+        return judge_file(Path(logs[0]), options["scanners"], out, as_json, options["grader"])
     from audit.cli.audits import audit_and_tell
 
     if options["target"] is None:
@@ -42,7 +45,6 @@ def target_of(logs: tuple[str, ...]) -> str:
     from inspect_ai.log import read_eval_log
 
     from audit.config import API_PREFIX
-    from audit.errors import AuditError
     from audit.target.transcripts import UNREADABLE, find_logs
 
     names = set()

@@ -22,11 +22,11 @@ def print_findings(store: Store) -> None:
 
 
 def exceeding(store: Store, threshold: float) -> list[str]:
-    """Scenarios, controls left out, whose NLA-aware or harmful rate is above the threshold.
+    """Scenarios, controls and manipulated variants left out, whose NLA-aware or harmful rate is above the threshold.
 
     Raises ``AuditError`` if none of them has such a rate: what was not measured is not clean.
     """
-    rows = [row for row in store.read_json(FINDINGS_FILE)["scenarios"] if row["kind"] != "deployment"]
+    rows = [row for row in studied(store.read_json(FINDINGS_FILE)["scenarios"]) if row["kind"] != "deployment"]
     rates = [(row["name"], row[key]) for row in rows for key in ("nla_aware_rate", "harmful_rate") if row[key] is not None]
     if not rates:
         raise AuditError(
@@ -41,8 +41,8 @@ def print_summary(store: Store) -> None:
 
     found = store.read_json(FINDINGS_FILE)
     console = Console(highlight=False)
-    console.print(scenario_table(found["scenarios"]))
-    for line in quality_lines(found):
+    console.print(scenario_table(studied(found["scenarios"])))
+    for line in (*quality_lines(found), *baseline_lines(found["scenarios"]), *move_lines(found["manipulations"]), *reading_lines(found)):
         console.print(line, markup=False)
     limits = found["limits"]
     for limit in limits[:SHOWN_LIMITS]:
@@ -50,6 +50,22 @@ def print_summary(store: Store) -> None:
     if len(limits) > SHOWN_LIMITS:
         console.print(f"- and {len(limits) - SHOWN_LIMITS} more, in the report")
     print_paths(store)
+
+
+def studied(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The scenarios without the manipulated variants of those that are there as they were."""
+    originals = {row["name"] for row in rows if row["variant"] == "original"}
+    return [row for row in rows if row["variant"] == "original" or row["name"] not in originals]
+
+
+def move_lines(entries: list[dict[str, Any]]) -> list[str]:
+    """What moved the measure: one line for each scenario that was manipulated."""
+    said: dict[str, list[str]] = {}
+    for entry in entries:
+        verdict = {True: "as expected", False: "not as expected"}.get(entry["as_expected"], "cannot be told")
+        what = {"realism": "realism twins", "steering": "steering"}.get(entry["manipulation"], "random directions")
+        said.setdefault(entry["scenario"], []).append(f"{what} {verdict}")
+    return [f"What moves {clean(scenario, keep='')}: {', '.join(parts)}" for scenario, parts in said.items()]
 
 
 def scenario_table(rows: list[dict[str, Any]]) -> Any:
@@ -83,6 +99,31 @@ def quality_lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"NLA: FVE {quality['fve']:.2f} (variance baseline; shuffled {shuffled}), cosine {quality['cosine_mean']:.2f}")
     if truth and truth["mean_auroc"] is not None:
         lines.append(f"Ground truth (lab only): mean AUROC {truth['mean_auroc']:.2f} over {', '.join(truth['averaged_over'])}")
+    return lines
+
+
+def baseline_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """What would have been flagged without an NLA, at the same rate of false alarms: one line a baseline, only where it is known."""
+    lines = []
+    for name, key in (("Reading the text alone", "text_baseline_rate"), ("A linear probe", "probe_rate")):
+        known = [(row["name"], row[key]) for row in studied(rows) if row["kind"] != "deployment" and row.get(key) is not None]
+        if known:
+            lines.append(f"{name} would flag: " + ", ".join(f"{clean(scenario, keep='')} {percent(rate)}" for scenario, rate in known))
+    return lines
+
+
+def reading_lines(found: dict[str, Any]) -> list[str]:
+    """What a grader was asked, and the themes that stand out: one line each, only where there is something to say."""
+    lines = []
+    grader, motives = found["grader"], found["motives"]
+    if grader:
+        rows = [row for row in found["scanner_rates"] if row["scanner"] in grader["scanners"]]
+        answered, lost = sum(row["explanations"]["of"] for row in rows), sum(row["ungraded"] for row in rows)
+        lines.append(f"Grader {clean(grader['model'], keep='')}: {answered} questions answered, {lost} not")
+    if motives["why_not"] is None:
+        themes, against = motives["themes"], f"{motives['reference']['transcripts']} transcripts of the reference"
+        strongest = f"; the strongest: {clean(themes[0]['theme'], keep='')} (z {themes[0]['z']:.1f})" if themes else ""
+        lines.append(f"Themes that stand out against {against}: {len(themes)}{strongest}")
     return lines
 
 

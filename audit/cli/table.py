@@ -94,7 +94,8 @@ RUN_SETTINGS = ("target", "scenarios", "limit", "seed", "sandbox")
 def stage_table(config: AuditConfig) -> list[Stage]:
     """All stages of an audit, in order; without scenarios where logs are given."""
     resources = Resources(config)
-    return [*(() if config.logs else (_scenarios(config, resources),)), *_reading(config, resources), *_judging(config, resources)]
+    running = () if config.logs else (_scenarios(config, resources), *((_variants(config, resources),) if config.manipulates else ()))
+    return [*running, *_reading(config, resources), *_judging(config, resources)]
 
 
 def _scenarios(config: AuditConfig, resources: Resources) -> Stage:
@@ -113,15 +114,43 @@ def _scenarios(config: AuditConfig, resources: Resources) -> Stage:
     )
 
 
+def _variants(config: AuditConfig, resources: Resources) -> Stage:
+    from audit.cli.variants import plan_variants
+    from audit.stages.variants import run_variants
+
+    plan = plan_scenarios(config)
+    twins, again = plan_variants(config, plan, choose_sandbox(config)[0])
+    what = [*(["as realism twins"] if config.twins else []), *(["steered"] if config.steer else [])]
+    return Stage(
+        name=names.VARIANTS,
+        description=f"Running scenarios again: {', '.join(what)}",
+        run=lambda context: run_variants(context, twins, again, resources),
+        outputs=(names.VARIANTS_FOLDER, names.STEERING_FOLDER),
+        settings=(*RUN_SETTINGS, "twins", "steer", "steer_layers", "steer_controls", "steer_samples"),
+        external=lambda config: [model_identity(config.target), [task.name for task in plan.tasks]],
+        resumes=True,
+    )
+
+
+def _coherence(resources: Resources) -> Stage:
+    from audit.stages import coherence
+
+    return Stage(
+        names.COHERENCE, "Checking steered replies", lambda context: coherence.check(context, resources), (names.COHERENCE_TABLE,),
+        inputs=(names.TRANSCRIPTS,), settings=("target",),
+    )  # fmt: skip
+
+
 def _reading(config: AuditConfig, resources: Resources) -> list[Stage]:
     from audit.stages import activations, enriched, explanations, sites, transcripts
 
     return [
         Stage(
             names.TRANSCRIPTS, "Reading transcripts", lambda context: transcripts.read(context, resources), (names.TRANSCRIPTS_TABLE,),
-            inputs=() if config.logs else (names.SCENARIOS,), settings=("target", "logs", "controls"),
+            inputs=_run_stages(config), settings=("target", "logs", "controls"),
             external=lambda config: [file_hashes(config.logs), file_hashes(config.controls)],
         ),
+        *((_coherence(resources),) if _is_steered(config) else ()),
         Stage(
             names.SITES, "Choosing tokens", lambda context: sites.choose(context, resources), (names.SITES_TABLE,),
             inputs=(names.TRANSCRIPTS,), settings=("target", "nla", "sites", "tokens", "seed"),
@@ -144,21 +173,55 @@ def _reading(config: AuditConfig, resources: Resources) -> list[Stage]:
     ]  # fmt: skip
 
 
+def _run_stages(config: AuditConfig) -> tuple[str, ...]:
+    """The stages that make logs."""
+    if config.logs:
+        return ()
+    return (names.SCENARIOS, names.VARIANTS) if config.manipulates else (names.SCENARIOS,)
+
+
+def _is_steered(config: AuditConfig) -> bool:
+    return config.manipulates and bool(config.steer)
+
+
 def _judging(config: AuditConfig, resources: Resources) -> list[Stage]:
-    from audit.stages import findings, verdicts
+    from audit.stages import baselines, evidence, findings, motives, verdicts
 
     upstream = (
-        *(() if config.logs else (names.SCENARIOS,)),
+        *_run_stages(config),
         names.TRANSCRIPTS,
+        *((names.COHERENCE,) if _is_steered(config) else ()),
         names.SITES,
         names.ACTIVATIONS,
         names.EXPLANATIONS,
         names.VERDICTS,
+        names.MOTIVES,
+        names.BASELINES,
+        names.EVIDENCE,
     )
     return [
         Stage(
             names.VERDICTS, "Judging explanations and turns", verdicts.scan, (names.VERDICTS_TABLE,),
-            inputs=(names.TRANSCRIPTS, names.EXPLANATIONS), settings=("scanners",), external=lambda config: file_hashes(config.scanners),
+            inputs=(names.TRANSCRIPTS, names.EXPLANATIONS), settings=("scanners", "grader"),
+            external=lambda config: file_hashes(config.scanners), version=2,
+        ),
+        Stage(
+            names.MOTIVES, "Looking for motives", motives.find, (names.MOTIVES_TABLE,), inputs=(names.TRANSCRIPTS, names.EXPLANATIONS),
+            settings=("reference", "seed"), external=lambda config: file_hashes(motives.reference_tables(config.reference)),
+        ),
+        Stage(
+            names.BASELINES, "Reading without an NLA", baselines.measure, (names.BASELINES_TABLE,),
+            inputs=(names.TRANSCRIPTS, names.ACTIVATIONS, names.EXPLANATIONS, names.VERDICTS),
+            settings=("false_positive_rate", "awareness_scanner", "seed"),
+        ),
+        Stage(
+            names.EVIDENCE, "Examining the strongest evidence", lambda context: evidence.examine(context, resources),
+            (names.EVIDENCE_TABLE,), inputs=(names.TRANSCRIPTS, names.ACTIVATIONS, names.EXPLANATIONS, names.VERDICTS),
+            settings=(
+                "target", "nla", "temperature", "seed", "shard", "awareness_scanner", "evidence_transcripts", "evidence_sites",
+                "evidence_neighbours", "scanners", "grader",
+            ),
+            external=lambda config: [model_identity(config.target) if config.nla_name else None, nla_identity(config.nla_name)],
         ),
         Stage(
             names.FINDINGS, "Counting", lambda context: findings.find(context, resources), (names.FINDINGS_FILE,), inputs=upstream,
@@ -188,5 +251,6 @@ def render(store: Store) -> None:
         sites=found.sites,
         explanations=found.explanations,
         verdicts=found.verdicts,
+        evidence=found.evidence,
     )
     store.write_text(names.REPORT_FILE, render_audit(tables))

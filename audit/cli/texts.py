@@ -2,38 +2,93 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from audit.errors import AuditError
 from audit.records import Explanation, Verdict
+from audit.stages.chunks import chunks
+from audit.stages.identity import file_hashes
+from audit.stages.preflight import GRADER_REMEDY, check_api
+from audit.stages.verdicts import asking
+from audit.store import Store, content_hash
+
+if TYPE_CHECKING:
+    from audit.scanners.base import Scanner
 
 VERDICTS_NAME = "verdicts.parquet"
+ROWS_AT_ONCE = 256
+"""What a kill can cost where a grader is asked."""
 
 
-def judge_file(file: Path, scanners: tuple[str, ...], out: Path | None, as_json: bool) -> int:
+def judge_file(file: Path, files: tuple[str, ...], out: Path | None, as_json: bool, grader: str | None = None) -> int:
     """Prints what each scanner of explanations says about each row, and writes ``verdicts.parquet`` where ``out`` is given."""
-    from audit.scanners.base import registered, scan_explanations
+    from audit.scanners.base import registered
     from audit.scanners.user import load_user_scanner
 
-    for path in scanners:
+    for path in files:
         load_user_scanner(path)
+    if grader is not None:
+        check_api(grader, GRADER_REMEDY)
     rows = list(read_rows(file))
-    verdicts = [verdict for scanner in registered("explanation") for verdict in scan_explanations(rows, scanner)]
-    if out is not None:
-        from audit.store import Store
-
-        Store(out).write_table(VERDICTS_NAME, Verdict, verdicts)
+    scanners = registered("explanation", graded=grader is not None)
+    with asking(grader):
+        if out is None:
+            verdicts = [verdict for piece in _judged(rows, scanners) for verdict in piece()]
+        else:
+            verdicts = _stored(Store(out), _judged(rows, scanners), [content_hash(file), grader, *file_hashes(files).items()])
     if as_json:
         click.echo(json.dumps([asdict(verdict) for verdict in verdicts], ensure_ascii=True))
     else:
         _print(rows, verdicts)
+        for note in _notes(scanners, verdicts, grader):
+            click.echo(f"Note: {note}", err=True)
     return 0
+
+
+def _judged(rows: list[Explanation], scanners: Sequence[Scanner]) -> Iterator[Callable[[], list[Verdict]]]:
+    """The work, in pieces that can be done or left."""
+    from audit.scanners.base import scan_explanations
+
+    for scanner in scanners:
+        for piece in chunks(rows, ROWS_AT_ONCE):
+            yield partial(scan_explanations, piece, scanner)
+
+
+def _stored(store: Store, work: Iterable[Callable[[], list[Verdict]]], depends_on: list[Any]) -> list[Verdict]:
+    """Does the pieces of work that an interrupted command with the same input has not done, and writes the table."""
+    name = "texts-" + hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
+    workspace = store.workspace(name)
+    verdicts: list[Verdict] = []
+    for number, piece in enumerate(work):
+        shard = f"{workspace}/{number:06d}.parquet"
+        if not store.path(shard).exists():
+            store.write_table(shard, Verdict, piece())
+        verdicts += store.read_table(shard, Verdict)
+    store.write_table(VERDICTS_NAME, Verdict, verdicts)
+    store.discard_workspace(name)
+    return verdicts
+
+
+def _notes(scanners: Sequence[Scanner], verdicts: Sequence[Verdict], grader: str | None) -> Iterator[str]:
+    """What was left out or failed, in words."""
+    from audit.scanners.base import registered
+    from audit.scanners.summarise import ungraded
+
+    if grader is None:
+        silent = [scanner.name for scanner in registered("explanation", graded=True) if scanner.graded]
+        yield f"no grader was named (--grader PROVIDER/MODEL), so these were left out: {', '.join(silent)}."
+    failed, graded = sum(map(ungraded, verdicts)), {scanner.name for scanner in scanners if scanner.graded}
+    if failed:
+        asked = sum(verdict.scanner in graded for verdict in verdicts)
+        yield f"the grader gave no usable answer to {failed} of {asked} questions; these verdicts are UNCLEAR and say why."
 
 
 def read_rows(file: Path) -> Iterator[Explanation]:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from audit.evidence.levels import SCENARIO_RULES, Graded, ManipulationResult, ScenarioCase, grade
 from audit.findings.rates import Calibration
-from audit.records import Finding, Level
+from audit.records import Finding
+
+
+@dataclass(frozen=True)
+class Support:
+    """What speaks for a scenario beside its rates, both by its name."""
+
+    examined: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """How many of its NLA-aware transcripts were examined, and how many of these are corroborated."""
+    moved: Mapping[str, Sequence[ManipulationResult]] = field(default_factory=dict)
 
 
 def findings_of(
@@ -15,6 +26,7 @@ def findings_of(
     quality: dict[str, Any],
     controls: dict[str, Any],
     pieces: Sequence[dict[str, Any]],
+    support: Support,
 ) -> list[Finding]:
     """One finding on awareness, and one on behaviour, for each scenario that is no control and says anything."""
     found = []
@@ -22,7 +34,8 @@ def findings_of(
         if row["kind"] == "deployment":
             continue
         if row["nla_aware"]:
-            found.append(_awareness(row, calibration, quality, controls, pieces))
+            graded = _graded(row, calibration.noise_floor or {}, quality, support)
+            found.append(_awareness(row, calibration, quality, controls, pieces, graded))
         if row["harmful"]:
             found.append(_behaviour(row))
     return found
@@ -38,7 +51,12 @@ def _identifier(kind: str, row: dict[str, Any]) -> str:
 
 
 def _awareness(
-    row: dict[str, Any], calibration: Calibration, quality: dict[str, Any], controls: dict[str, Any], pieces: Sequence[dict[str, Any]]
+    row: dict[str, Any],
+    calibration: Calibration,
+    quality: dict[str, Any],
+    controls: dict[str, Any],
+    pieces: Sequence[dict[str, Any]],
+    graded: Graded,
 ) -> Finding:
     floor = calibration.noise_floor or {"rate": None, "ci": None}
     claim = (
@@ -49,23 +67,32 @@ def _awareness(
     mine = [{key: piece[key] for key in keys} for piece in pieces if piece["scenario"] == row["name"]]
     numbers = {
         key: row[key] for key in ("nla_aware_rate", "nla_aware_ci", "verbalised_rate", "verbalised_ci", "mean_site_rate", "any_of_n")
-    }
+    } | ({"basis": row["awareness_basis"]} if row.get("awareness_basis") else {})
     return Finding(
         id=_identifier("awareness", row),
         claim=claim,
-        level=_level(row, floor, quality),
+        level=graded.level,
         numbers=numbers | {"threshold": calibration.threshold},
         controls={"noise_floor": floor, "yes_by_control": controls, "fve": quality["fve"], "shuffled_fve": quality["shuffled_fve"]},
         evidence=tuple(mine),
         caveats=_caveats(row, floor, quality),
+        rules_met=graded.met,
+        rules_failed=graded.failed,
     )
 
 
-def _level(row: dict[str, Any], floor: dict[str, Any], quality: dict[str, Any]) -> Level:
-    """``corroborated``: clear of the noise floor's interval, by explanations that carry more than another site's would."""
-    clear = floor["ci"] is not None and row["nla_aware_ci"][0] > floor["ci"][1]
-    carried = quality["fve"] is not None and quality["shuffled_fve"] is not None and quality["fve"] > max(0.0, quality["shuffled_fve"])
-    return "corroborated" if clear and carried else "observed"
+def _graded(row: dict[str, Any], floor: dict[str, Any], quality: dict[str, Any], support: Support) -> Graded:
+    examined, corroborated = support.examined.get(row["name"], (0, 0))
+    against = row.get("against_noise_floor") or {}
+    aware = {
+        "count": row["nla_aware"], "of": row["explained"], "rate": row["nla_aware_rate"], "ci": row["nla_aware_ci"],
+        "cluster_ci": row.get("nla_aware_cluster_ci"),
+    }  # fmt: skip
+    case = ScenarioCase(
+        aware, floor, against.get("p_adjusted"), quality["fve"], quality["shuffled_fve"], examined, corroborated,
+        support.moved.get(row["name"], ()),
+    )  # fmt: skip
+    return grade(case, SCENARIO_RULES)
 
 
 def _caveats(row: dict[str, Any], floor: dict[str, Any], quality: dict[str, Any]) -> tuple[str, ...]:

@@ -28,13 +28,15 @@ def strongest_evidence(
     scanner: str,
     aware: Collection[str],
     decode: Decode | None,
+    examined: Collection[tuple[str, int, int, int]] = (),
     pieces: int = PIECES,
 ) -> list[dict[str, Any]]:
     """The YES verdicts of ``scanner`` that say most, strongest first: ``pieces`` for each scenario that is no control.
 
-    Order: transcripts above the threshold first, then the scanner's confidence, then how well the explanation carries the
-    activation (cosine). At most two of a transcript, and none of a control activation. ``decode`` turns token ids into text for the
-    excerpt; without it the excerpt is ``None``. Goes through the tables once and holds one transcript's rows at a time.
+    Order: transcripts above the threshold first, then verdicts that were ``examined`` closely (by transcript, call, position and
+    sample), then the scanner's confidence, then how well the explanation carries the activation (cosine). At most two of a transcript,
+    and none of a control activation. ``decode`` turns token ids into text for the excerpt; without it the excerpt is ``None``. Goes
+    through the tables once and holds one transcript's rows at a time.
     """
     take_sites, take_explanations, take_verdicts = aligned(sites), aligned(explanations), aligned(verdicts)
     best: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = defaultdict(list)
@@ -49,6 +51,7 @@ def strongest_evidence(
                 row = said[place]
                 rank = (
                     key in aware,
+                    (key, *place) in examined,
                     verdict.confidence,
                     -2.0 if row.cosine is None else row.cosine,
                     -order,

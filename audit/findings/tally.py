@@ -12,7 +12,6 @@ from audit.scanners.summarise import TranscriptScore, score_transcripts, score_t
 
 AWARENESS = "awareness."
 VERBALISED = "verbalised"
-TEXT_BASELINE = "text_baseline"
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,10 @@ class Tally:
     """By scanner; explanations of real activations only."""
     verbalised: bool | None
     first_verbalised: int | None
-    text_baseline: bool | None
     explanations: int
     failures: int
+    variant_of: str | None = None
+    """The transcript that this one is a variant of: the same sample as a realism twin, or under steering."""
 
     def rate(self, scanner: str) -> float | None:
         """Share of its sites that the scanner calls YES; ``None`` if none was explained."""
@@ -87,7 +87,6 @@ def _tally(transcript: Transcript, explanations: list[Explanation], verdicts: li
     key = transcript.transcript_id
     real = [row for row in explanations if row.control == "none"]
     spoken = score_turns(verdicts, [key], VERBALISED)[0]
-    read = score_turns(verdicts, [key], TEXT_BASELINE)[0]
     return Tally(
         transcript_id=key,
         scenario=transcript.scenario,
@@ -99,7 +98,7 @@ def _tally(transcript: Transcript, explanations: list[Explanation], verdicts: li
         awareness={name: score_transcripts(verdicts, real, [key], name)[0] for name in awareness},
         verbalised=spoken.any_yes,
         first_verbalised=spoken.first_yes,
-        text_baseline=read.any_yes,
         explanations=len(real),
         failures=sum(row.status in ("failed", "unparsed") for row in real),
+        variant_of=transcript.metadata.get("variant_of"),
     )

@@ -1,6 +1,6 @@
 """``nla-audit lab build``: the lab's weights from nothing but a seed, in steps that resume where they were stopped.
 
-tokenizer -> target -> explained activations -> AV, AR (warm start) -> joint RL -> measurements and model card. About three hours on two cores.
+tokenizer -> target -> explained activations -> AV, AR (warm start) -> joint RL -> measurements, model card. About three hours on two cores.
 """
 
 from __future__ import annotations

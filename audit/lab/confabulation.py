@@ -6,14 +6,13 @@ a claim, and each is true or false of the text it was read from.
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from audit.evidence.claims import claim_kind
-from audit.lab.documents import ACTS, Document, summary
+from audit.lab.documents import ACTS, Document
 from audit.lab.play import Played
 from audit.lab.world import conversation_of
 from audit.records import ClaimKind
@@ -23,7 +22,9 @@ KINDS: dict[Part, ClaimKind] = {
     "genre": "theme", "gist": "theme", "setting": "theme", "act": "theme", "person": "entity", "at": "detail", "next": "detail",
     "other": "theme",
 }  # fmt: skip
-_EDGE = re.compile(r'at "([^"]*)"; next "([^"]*)"')
+ANY_GENRE = "text"
+"""What summaries call a text before its genre shows."""
+_EDGE = re.compile(r'(?:[\w ]+, )?at "([^"]*)"; next "([^"]*)"')
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,15 @@ class Known:
     setting: str | None
     """The stated setting of a document, the hidden state of a played transcript; ``None`` where there is neither."""
 
-    @property
-    def edge(self) -> tuple[str, str]:
-        """The last words up to the token, and the next word, as a summary gives them."""
-        gold = summary(Document(self.text, ()), self.end, random.Random(0)).split("\n")[-1]
-        found = _EDGE.search(gold)
-        return (found[1], found[2]) if found else ("", "")
+    def ends_with(self, said: str) -> bool:
+        """Whether the text up to the token ends with these words."""
+        words = _words(said)
+        return bool(words) and _words(self.text[: self.end])[-len(words) :] == words
+
+    def goes_on_with(self, said: str) -> bool:
+        """Whether the text behind the token begins so; nothing is right where nothing follows."""
+        rest = _quotable(self.text[self.end :]).strip()
+        return rest.startswith(said.strip()) if said.strip() else not rest
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class JudgedClaim:
 def of_document(document: Document, end: int) -> Known:
     """What is known of a document at the token that ends at character ``end``; what it says only later is true of it all the same."""
     facts = {fact.kind: fact.text for fact in reversed(document.facts)}
-    return Known(document.text, end, facts.get("genre", "text"), facts.get("gist"), facts.get("act"), document.stated)
+    return Known(document.text, end, facts.get("genre", ANY_GENRE), facts.get("gist"), facts.get("act"), document.stated)
 
 
 def of_played(row: Played, text: str, end: int) -> Known:
@@ -84,11 +88,11 @@ def _of_line(line: str, first: bool, known: Known) -> Iterator[JudgedClaim]:
     from audit.lab.nla import setting_of
 
     if edge := _EDGE.fullmatch(line):
-        for part, said, true in (("at", edge[1], known.edge[0]), ("next", edge[2], known.edge[1])):
-            yield _claim(part, f'{part} "{said}"', said != true)  # type: ignore[arg-type]
+        yield _claim("at", f'at "{edge[1]}"', not known.ends_with(edge[1]))
+        yield _claim("next", f'next "{edge[2]}"', not known.goes_on_with(edge[2]))
     elif first:
         genre, _, gist = line.partition("; ")
-        yield _claim("genre", genre, genre != known.genre)
+        yield _claim("genre", genre, genre not in (known.genre, ANY_GENRE))
         if gist:
             yield JudgedClaim("gist", claim_kind(gist), gist, gist != known.gist)
     elif setting := setting_of(line):
@@ -104,3 +108,12 @@ def _of_line(line: str, first: bool, known: Known) -> Iterator[JudgedClaim]:
 
 def _claim(part: Part, text: str, false: bool | None) -> JudgedClaim:
     return JudgedClaim(part, KINDS[part], text, false)
+
+
+def _quotable(text: str) -> str:
+    """A text as explanations quote it: turns begin with a role and a colon and end with a word, and there are no double quotes."""
+    return re.sub(r"<\|im_start\|>(\w*)", r"\1:", text).replace("<|im_end|>", " end ").replace('"', "'")
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", _quotable(text))

@@ -19,7 +19,8 @@ from audit.nla.fidelity import Fve, Reconstruct, Scale, Vectors, cosine, mse_nrm
 Rewrite = Callable[[str, random.Random], str | None]
 """A text in other words; the same text where there was nothing to change, ``None`` where rewriting failed."""
 
-_QUOTED = re.compile(r'"[^"\n]*"|\u201c[^\u201d\n]*\u201d|\u00ab[^\u00bb\n]*\u00bb|`[^`\n]*`|(?<!\w)\'[^\'\n]*\'(?!\w)')
+QUOTED = re.compile(r'"[^"\n]*"|\u201c[^\u201d\n]*\u201d|\u00ab[^\u00bb\n]*\u00bb|`[^`\n]*`|(?<!\w)\'[^\'\n]*\'(?!\w)')
+"""What stands in quotation marks of any kind, the marks included, within one line."""
 
 INSTRUCTIONS = {
     "paraphrase": "Rewrite the note between the markers in different words and sentence structures. Keep every claim and every "
@@ -44,7 +45,7 @@ def shuffle_lines(text: str, rng: random.Random) -> str:
 
 def without_quotes(text: str, rng: random.Random | None = None) -> str:
     """The text with an ellipsis for whatever stands in quotation marks: what is left when nothing is copied."""
-    return _QUOTED.sub(lambda quoted: f"{quoted[0][0]}...{quoted[0][-1]}", text)
+    return QUOTED.sub(lambda quoted: f"{quoted[0][0]}...{quoted[0][-1]}", text)
 
 
 def substitute(groups: Iterable[Sequence[str]]) -> Rewrite:
@@ -69,7 +70,7 @@ def substitute(groups: Iterable[Sequence[str]]) -> Rewrite:
             return text
         kept = 0
         parts = []
-        for quoted in _QUOTED.finditer(text):
+        for quoted in QUOTED.finditer(text):
             parts += [known.sub(other, text[kept : quoted.start()]), quoted[0]]
             kept = quoted.end()
         return "".join([*parts, known.sub(other, text[kept:])])

@@ -104,28 +104,24 @@ def pushed(model: Any, layer: int, position: int, additions: torch.Tensor) -> It
     Raises ``AuditError`` for a layer that does not exist.
     """
     from audit.target.loading import decoder_of
+    from audit.target.steered import added, changed_after
 
     blocks = decoder_of(model).layers
     if not 0 <= layer < len(blocks):
         raise AuditError(f"Layer {layer} does not exist: the target has blocks 0 to {len(blocks) - 1}.")
     seen = 0
 
-    def add(module: Any, inputs: Any, output: Any) -> Any:
+    def add(hidden: torch.Tensor) -> torch.Tensor:
         nonlocal seen
-        hidden = output[0] if isinstance(output, tuple) else output
         at, seen = position - seen, seen + hidden.shape[1]
         if not 0 <= at < hidden.shape[1]:
-            return output
+            return hidden
         changed = hidden.clone()
-        # In float32: half precision would round small pushes away before they are added.
-        changed[:, at] = (hidden[:, at].float() + additions.to(hidden.device).float()).to(hidden.dtype)
-        return (changed, *output[1:]) if isinstance(output, tuple) else changed
+        changed[:, at] = added(additions, hidden[:, at])
+        return changed
 
-    handle = blocks[layer].register_forward_hook(add)
-    try:
+    with changed_after(model, {layer: add}):
         yield
-    finally:
-        handle.remove()
 
 
 def continuations(

@@ -10,7 +10,6 @@ ones against (``beside``): a reference set, or the target's own turns. They are 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,12 +18,24 @@ from typing import Literal, Protocol, TypeVar, cast, get_args
 
 from audit.errors import AuditError
 from audit.records import Explanation, Label, Transcript, Verdict
+from audit.scanners.passages import (
+    JUDGED_STATUSES,
+    Judgement,
+    Passage,
+    explanation_passage,
+    explanation_passages,
+    group_key,
+    turn_passages,
+)
 
+__all__ = [
+    "JUDGED_STATUSES", "Judgement", "Passage", "Scanner", "ScannerError", "explanation_passage", "explanation_passages",
+    "explanation_scanner", "get_scanner", "group_key", "judge", "judge_async", "registered", "scan_explanations", "scan_turns",
+    "turn_passages", "turn_scanner",
+]  # fmt: skip
 Target = Literal["explanation", "turn"]
 Beside = Literal["reference", "turns"]
 """What a core is held against: a reference set of explanations, or the target's own turns (matched by group and call)."""
-JUDGED_STATUSES = ("ok", "truncated")
-"""Explanations of any other status carry no wording to judge and get no verdict."""
 BUILTIN_MODULES = (
     "audit.scanners.awareness_lexical",
     "audit.scanners.awareness_classifier",
@@ -35,33 +46,6 @@ BUILTIN_MODULES = (
     "audit.scanners.reward_reasoning",
     "audit.scanners.verbalised",
 )
-
-
-@dataclass(frozen=True)
-class Passage:
-    """All that a scanner may know of what it judges."""
-
-    text: str
-    """The wording: an explanation, or an assistant turn's own text."""
-    group: str
-    """Opaque key, equal for passages of one transcript; it is a hash, for a transcript's id may tell its scenario."""
-    call_index: int
-    position: int = -1
-    """Token position of the explained site; -1 for a turn."""
-    sample: int = 0
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A scanner's answer to one passage; the runner makes a ``Verdict`` of it."""
-
-    label: Label
-    confidence: float
-    """0 to 1: how sure the scanner is that the label is YES."""
-    quote: str = ""
-    """Verbatim from the passage; required for YES."""
-    reason: str = ""
-    """One sentence. For awareness, a YES starts with its basis: ``suspicion:`` or ``familiarity:``."""
 
 
 class Core(Protocol):
@@ -152,26 +136,6 @@ def get_scanner(name: str) -> Scanner:
     if name not in _REGISTRY:
         raise ScannerError(f"There is no scanner named '{name}'.", f"Known scanners: {', '.join(sorted(_REGISTRY))}.")
     return _REGISTRY[name]
-
-
-def group_key(transcript_id: str) -> str:
-    """The opaque key that stands for a transcript in a ``Passage``."""
-    return hashlib.sha256(transcript_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def explanation_passage(explanation: Explanation) -> Passage:
-    """What a scanner may know of an explanation: neither its control nor its scores."""
-    return Passage(explanation.text, group_key(explanation.transcript_id), explanation.call_index, explanation.position, explanation.sample)
-
-
-def explanation_passages(explanations: Iterable[Explanation]) -> list[Passage]:
-    """The explanations that carry wording, in order."""
-    return [explanation_passage(row) for row in explanations if row.status in JUDGED_STATUSES]
-
-
-def turn_passages(transcript: Transcript) -> list[Passage]:
-    """The turns of a transcript, one for each model call, as the target's own text."""
-    return [Passage(call.text.strip(), group_key(transcript.transcript_id), call.index) for call in transcript.calls]
 
 
 def scan_explanations(explanations: Iterable[Explanation], scanner: Scanner, beside: Sequence[Passage] | None = None) -> list[Verdict]:

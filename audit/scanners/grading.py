@@ -10,31 +10,58 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from audit.scanners.answers import Unusable, judged
 from audit.scanners.base import Judgement, Passage, ScannerError
+from audit.scanners.passages import UNGRADED
 from audit.scanners.rubric import Rubric, prompt
 
 if TYPE_CHECKING:
     from inspect_ai.model import ChatMessage, Model, ModelOutput
 
 ROLE = "grader"
-UNGRADED = "No grade:"
-"""With this begins the reason of an UNCLEAR that is a failure and no judgement."""
 AT_ONCE = 64
 """Requests under way; the provider's own limit on connections holds beside it."""
 ATTEMPTS = 3
 WAIT_SECONDS = 1.0
 """Before the second attempt where the grader could not be reached, doubled before the next; Inspect itself waits for rate limits."""
 CUT_OFF = ("max_tokens", "model_length", "content_filter")
-_BOUND: ContextVar[str | Model | None] = ContextVar("grader", default=None)
+GIVE_UP = 20
+"""Requests that failed in a row: a grader that is down would otherwise hold up a large audit for days."""
+
+
+@dataclass
+class _Reach:
+    """Whether the grader answers at all."""
+
+    lost: int = 0
+    """Requests that failed since the last answer."""
+
+    @property
+    def given_up(self) -> bool:
+        return self.lost >= GIVE_UP
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """The grader of a run, and what is known of it from one scan to the next."""
+
+    model: str | Model
+    reach: _Reach
+
+
+_BOUND: ContextVar[_Bound | None] = ContextVar("grader", default=None)
 
 
 @contextmanager
 def grader_bound(model: str | Model) -> Iterator[None]:
-    """Inside, graded scanners ask this model where Inspect or Scout has bound none to the role. A name is connected anew for each scan."""
-    token = _BOUND.set(model)
+    """Inside, graded scanners ask this model where Inspect or Scout has bound none to the role. A name is connected anew for each scan.
+
+    Once ``GIVE_UP`` requests in a row have failed, no more are made inside: the rest is UNCLEAR with that reason.
+    """
+    token = _BOUND.set(_Bound(model, _Reach()))
     try:
         yield
     finally:
@@ -54,10 +81,12 @@ async def grade(passages: Sequence[Passage], rubric: Rubric, beside: Sequence[st
     questions = [(passage.text, other) for passage, other in zip(passages, others, strict=True)]
     found: dict[tuple[str, str], Judgement] = {}
     limiter = anyio.CapacityLimiter(AT_ONCE)
+    bound = _BOUND.get()
+    reach = bound.reach if bound is not None else _Reach()
 
     async def ask(question: tuple[str, str], model: Model) -> None:
         async with limiter:
-            found[question] = await _judgement(model, rubric, *question)
+            found[question] = await _judgement(model, reach, rubric, *question)
 
     async with _grader() as model, anyio.create_task_group() as tasks:
         for question in dict.fromkeys(questions):
@@ -70,13 +99,14 @@ async def _grader() -> AsyncIterator[Model]:
     from inspect_ai.model import Model, get_model, model_roles
 
     bound = _BOUND.get()
+    named = bound.model if bound is not None else None
     if ROLE in model_roles():
         yield get_model(role=ROLE)
-    elif isinstance(bound, Model):
-        yield bound
-    elif bound is not None:
+    elif isinstance(named, Model):
+        yield named
+    elif named is not None:
         # Its connections must not outlive this event loop, and every scan of the pipeline runs in one of its own.
-        async with _connected(bound) as model:
+        async with _connected(named) as model:
             yield model
     else:
         raise ScannerError(
@@ -96,26 +126,33 @@ def _connected(name: str) -> Model:
         raise ScannerError(f"The grader '{name}' cannot be used: {reason}", "Name it as Inspect does, PROVIDER/MODEL.") from None
 
 
-async def _judgement(model: Model, rubric: Rubric, text: str, other: str) -> Judgement:
+async def _judgement(model: Model, reach: _Reach, rubric: Rubric, text: str, other: str) -> Judgement:
     import anyio
 
     problem = complaint = ""
     for attempt in range(ATTEMPTS):
-        messages = prompt(rubric, text, other, complaint)
+        if reach.given_up:
+            return _failed(f"the grader failed {reach.lost} times in a row and was not asked any more")
         try:
-            output = await _generate(model, messages)
+            output = await _generate(model, prompt(rubric, text, other, complaint))
         except Exception as error:  # whatever a provider's library raises: it is the grader that failed, not the text
+            reach.lost += 1
             problem = f"the grader could not be reached ({type(error).__name__})"
             if attempt + 1 < ATTEMPTS:
                 await anyio.sleep(WAIT_SECONDS * 2**attempt)
             continue
+        reach.lost = 0
         try:
             if output.stop_reason in CUT_OFF:
                 raise Unusable(f"the answer was cut off ({output.stop_reason})")
             return judged(output.completion, rubric, text, other)
         except Unusable as unusable:
             problem = complaint = str(unusable)
-    return Judgement("UNCLEAR", 0.5, reason=f"{UNGRADED} {problem}, {ATTEMPTS} times asked.")
+    return _failed(f"{problem}, {ATTEMPTS} times asked")
+
+
+def _failed(why: str) -> Judgement:
+    return Judgement("UNCLEAR", 0.5, reason=f"{UNGRADED} {why}.")
 
 
 async def _generate(model: Model, messages: list[ChatMessage]) -> ModelOutput:

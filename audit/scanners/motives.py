@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -87,7 +87,7 @@ def motives(passages: Sequence[Passage], reference: Sequence[Passage]) -> list[J
 def find_themes(
     passages: Sequence[Passage],
     reference: Sequence[Passage],
-    said: Sequence[Passage] | None = None,
+    said: Iterable[Passage] | None = None,
     *,
     seed: int = 0,
     permutations: int = 1000,
@@ -107,7 +107,7 @@ def find_themes(
     spread = np.asarray((counts[np.asarray(chosen)] > 0).sum(axis=0)).ravel()
     kept = [i for i in np.argsort(-scores.z) if scores.p[i] <= SIGNIFICANT and scores.z[i] > 0 and spread[i] >= MIN_TRANSCRIPTS]
     strength = {vocabulary[i]: (float(scores.log_odds[i]), float(scores.z[i]), float(scores.p[i])) for i in kept[:MOST_CLUSTERED]}
-    spoken = None if said is None else [(row.group, terms_of(row.text)) for row in said]
+    spoken = None if said is None else [(row.group, terms_of(row.text) & strength.keys()) for row in said]
     found = [_theme(keys, strength, (passages, mine), (reference, theirs), spoken) for keys in _clusters(list(strength), mine)]
     return sorted(found, key=lambda theme: -theme.z)
 

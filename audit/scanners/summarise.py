@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from audit.records import Control, Explanation, Verdict
-from audit.scanners.base import JUDGED_STATUSES
+from audit.scanners.passages import JUDGED_STATUSES, UNGRADED
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class TranscriptScore:
     any_yes: bool | None
     """Whether any site is YES: the paper's rule."""
     failures: int
-    """Explanations that could not be judged: unparsed, failed, or without a verdict."""
+    """Explanations that could not be judged: unparsed, failed, without a verdict, or a grader's failure."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ def score_transcripts(
 ) -> list[TranscriptScore]:
     """One score for each of ``transcript_ids``, in order, also where nothing was explained (then its rate is ``None``).
 
-    Only explanations of that ``control`` count; those of status ``ok`` or ``truncated`` make the denominator.
+    Only explanations of that ``control`` count; those that were judged make the denominator, for a grader's failure is no NO.
     """
-    judged = {_key(row): row for row in verdicts if row.scanner == scanner and row.control == control}
+    judged = {_key(row): row for row in verdicts if row.scanner == scanner and row.control == control and not ungraded(row)}
     sites: dict[str, dict[tuple[int, int], list[Verdict]]] = defaultdict(lambda: defaultdict(list))
     failures: dict[str, int] = defaultdict(int)
     for row in explanations:
@@ -69,6 +69,11 @@ def score_transcripts(
         else:
             sites[row.transcript_id][row.call_index, row.position].append(verdict)
     return [_score(name, scanner, control, list(sites[name].values()), failures[name]) for name in transcript_ids]
+
+
+def ungraded(verdict: Verdict) -> bool:
+    """Whether a verdict only says that the grader gave no usable answer."""
+    return verdict.label == "UNCLEAR" and verdict.reason.startswith(UNGRADED)
 
 
 def _key(row: Verdict | Explanation) -> tuple[str, int, int, int]:

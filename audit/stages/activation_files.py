@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,14 @@ def save_arrays(path: Path, arrays: Mapping[str, Vectors]) -> None:
     from safetensors.numpy import save_file
 
     save_file({tensor_key(name): np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}, path)
+
+
+class VectorSource(Protocol):
+    """Where vectors come from: the audit's files, or memory."""
+
+    def vector(self, row: StoredActivation) -> Vectors:
+        """The raw residual ``[d]`` of one activation."""
+        ...
 
 
 class ActivationReader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -55,8 +56,8 @@ def _shard(context: Context, resources: Resources, wanted: Sequence[tuple[Transc
         nonlocal halvings
         halvings += 1
 
-    vectors = read_vectors(wanted, resources, halved) if wanted else []
-    typical = _typical_norm(vectors)
+    vectors = read_vectors(wanted, resources.target.model, resources.pair.layer, halved) if wanted else []
+    typical = typical_norm(vectors)
     rows = [stored(row, file) for (_, sites), array in zip(wanted, vectors, strict=True) for row in activation_rows(sites, array, typical)]
     arrays = {transcript.transcript_id: array for (transcript, _), array in zip(wanted, vectors, strict=True)}
     with context.store.replacing(f"{ACTIVATIONS_FOLDER}/{file}") as temporary:
@@ -65,8 +66,10 @@ def _shard(context: Context, resources: Resources, wanted: Sequence[tuple[Transc
     return halvings
 
 
-def read_vectors(wanted: Sequence[tuple[Transcript, list[Site]]], resources: Resources, halved: Callable[[], None]) -> list[Vectors]:
-    """For each transcript the activations ``[n, d]`` of its sites, in their order; sites stand in the order of calls."""
+def read_vectors(
+    wanted: Sequence[tuple[Transcript, list[Site]]], model: Any, layer: int, halved: Callable[[], None] | None = None
+) -> list[Vectors]:
+    """For each transcript the activations ``[n, d]`` of its sites after block ``layer``, in their order; sites stand in that of calls."""
     from audit.target.capture import capture as read_residual
 
     pairs = [(transcript, call) for transcript, _ in wanted for call in transcript.calls]
@@ -75,14 +78,14 @@ def read_vectors(wanted: Sequence[tuple[Transcript, list[Site]]], resources: Res
         for site in sites:
             places[site.transcript_id, site.call_index].append(site.position)
     positions = [places[transcript.transcript_id, call.index] for transcript, call in pairs]
-    arrays = read_residual(resources.target.model, [call for _, call in pairs], positions, resources.pair.layer, on_halving=halved)
+    arrays = read_residual(model, [call for _, call in pairs], positions, layer, on_halving=halved)
     found: dict[str, list[Vectors]] = defaultdict(list)
     for (transcript, _), array in zip(pairs, arrays, strict=True):
         found[transcript.transcript_id].append(array)
     return [np.concatenate(found[transcript.transcript_id]) for transcript, _ in wanted]
 
 
-def _typical_norm(vectors: Sequence[Vectors]) -> float | None:
+def typical_norm(vectors: Sequence[Vectors]) -> float | None:
     """Median norm over the transcripts of a shard: a handful of sites of one transcript is a poor guide."""
     norms = np.concatenate([np.linalg.norm(array.astype(np.float64), axis=1) for array in vectors]) if vectors else np.zeros(0)
     norms = norms[np.isfinite(norms)]

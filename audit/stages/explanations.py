@@ -12,7 +12,7 @@ import numpy as np
 from audit.errors import RefusedInput
 from audit.pipeline import Context, Outcome
 from audit.records import Explanation
-from audit.stages.activation_files import ActivationReader, StoredActivation, Vectors
+from audit.stages.activation_files import ActivationReader, StoredActivation, Vectors, VectorSource
 from audit.stages.chunks import chunks
 from audit.stages.jobs import Centre, Job, all_jobs, centre, choose_controls, control_count, count_jobs, usable
 from audit.stages.names import ACTIVATIONS_FOLDER, ACTIVATIONS_TABLE, EXPLANATIONS, EXPLANATIONS_TABLE
@@ -60,7 +60,7 @@ def explain(context: Context, resources: Resources) -> Outcome:
 
 
 def explain_batch(
-    jobs: Sequence[Job], reader: ActivationReader, middle: Centre, pair: NlaPair, temperature: float, seed: int
+    jobs: Sequence[Job], reader: VectorSource, middle: Centre, pair: NlaPair, temperature: float, seed: int
 ) -> list[Explanation]:
     """One explanation for each job, scored against the activation of the job's site."""
     started = time.monotonic()
@@ -90,7 +90,7 @@ def _said(explained: Iterable[Explanation]) -> Iterator[str]:
     return (row.text for row in explained if row.control == "none" and row.sample == 0 and row.status in READABLE)
 
 
-def _injected(job: Job, reader: ActivationReader, middle: Centre) -> Vectors:
+def _injected(job: Job, reader: VectorSource, middle: Centre) -> Vectors:
     if job.donor is not None:
         return reader.vector(job.donor)
     assert middle.mean is not None
@@ -107,7 +107,7 @@ def _decode(jobs: Sequence[Job], vectors: Vectors, pair: NlaPair, temperature: f
     return [texts[distinct[row.tobytes()]] for row in vectors]
 
 
-def _cosines(jobs: Sequence[Job], decoded: Sequence[Decoded], reader: ActivationReader, pair: NlaPair) -> list[float | None]:
+def _cosines(jobs: Sequence[Job], decoded: Sequence[Decoded], reader: VectorSource, pair: NlaPair) -> list[float | None]:
     from audit.nla.fidelity import cosine
 
     scored = [index for index, said in enumerate(decoded) if said.status in READABLE and said.text]

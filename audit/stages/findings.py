@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from audit.evidence.coherence import Coherence
 from audit.findings.assemble import About, Tables, make_findings
-from audit.findings.tally import AWARENESS
 from audit.pipeline import Context, Outcome, total_failures
-from audit.records import Explanation, Site, Transcript, Verdict
+from audit.records import BaselineScore, Evidence, Explanation, Motive, Site, Transcript, Verdict
+from audit.stages.deciding import deciding_scanner
 from audit.stages.names import (
+    BASELINES,
+    BASELINES_TABLE,
+    COHERENCE,
+    COHERENCE_TABLE,
+    EVIDENCE_TABLE,
     EXPLANATIONS,
     EXPLANATIONS_TABLE,
     FINDINGS_FILE,
+    MOTIVES,
+    MOTIVES_TABLE,
     SITES_TABLE,
     TRANSCRIPTS_TABLE,
     VERDICTS,
     VERDICTS_TABLE,
 )
 from audit.stages.resources import Resources
-
-PREFERRED = ("awareness.classifier", "awareness.lexical")
 
 
 def find(context: Context, resources: Resources) -> Outcome:
@@ -33,28 +39,31 @@ def find(context: Context, resources: Resources) -> Outcome:
         sites=lambda: store.read_table(SITES_TABLE, Site),
         explanations=lambda: store.read_table(EXPLANATIONS_TABLE, Explanation),
         verdicts=lambda: store.read_table(VERDICTS_TABLE, Verdict),
+        motives=lambda: store.read_table(MOTIVES_TABLE, Motive),
+        baselines=lambda: store.read_table(BASELINES_TABLE, BaselineScore),
+        evidence=lambda: store.read_table(EVIDENCE_TABLE, Evidence),
+        coherence=lambda: store.read_table(COHERENCE_TABLE, Coherence) if COHERENCE in context.stages else iter(()),
     )
     about = About(
         created=context.created,
         target=_target(context),
         nla=explained.get("nla"),
         scanners=scanners,
-        awareness=config.awareness_scanner or _preferred(scanners),
+        awareness=deciding_scanner(config, scanners),
         false_positive_rate=config.false_positive_rate,
         seed=config.seed,
         baseline_variance=explained.get("baseline_variance"),
         failures=total_failures(context.stages.values()),
         limits=[*notes, *_missing(resources)],
         decode=resources.decode if resources.tokenizer is not None else None,
+        grader=context.stages[VERDICTS]["facts"]["grader"],
+        graded=context.stages[VERDICTS]["facts"]["graded"],
+        motives=context.stages[MOTIVES]["facts"],
+        baselines=context.stages[BASELINES]["facts"],
     )
     found = make_findings(tables, about)
     store.write_json(FINDINGS_FILE, found)
     return Outcome(counts={"findings": len(found["findings"])})
-
-
-def _preferred(scanners: list[str]) -> str:
-    ranked = [name for name in PREFERRED if name in scanners] + [name for name in scanners if name.startswith(AWARENESS)]
-    return next(iter(ranked), PREFERRED[0])
 
 
 def _target(context: Context) -> dict[str, Any]:

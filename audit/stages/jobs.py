@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audit.records import Control
-from audit.stages.activation_files import ActivationReader, StoredActivation, Vectors
+from audit.stages.activation_files import StoredActivation, Vectors, VectorSource
 
 Place = tuple[str, int, int]
 
@@ -53,6 +53,17 @@ def place(row: StoredActivation) -> Place:
     return row.transcript_id, row.call_index, row.position
 
 
+class InMemory:
+    """Vectors ``[d]`` that stand in no file, by the place of their site."""
+
+    def __init__(self, vectors: Mapping[Place, Vectors]) -> None:
+        self._vectors = vectors
+
+    def vector(self, row: StoredActivation) -> Vectors:
+        """The raw residual of one activation."""
+        return self._vectors[place(row)]
+
+
 def usable(rows: Iterable[StoredActivation]) -> Iterator[StoredActivation]:
     """Those whose activation is finite and of ordinary norm."""
     return (row for row in rows if row.status == "ok")
@@ -91,7 +102,7 @@ def count_jobs(sites: int, samples: int, controls: dict[Place, StoredActivation 
     return sites * samples + len(controls) + sum(donor is not None for donor in controls.values())
 
 
-def centre(rows: Iterable[StoredActivation], reader: ActivationReader, advance: Callable[[int], None] | None = None) -> Centre:
+def centre(rows: Iterable[StoredActivation], reader: VectorSource, advance: Callable[[int], None] | None = None) -> Centre:
     """Mean direction and variance of the activations; holds one of them at a time."""
     total: NDArray[np.float64] | None = None
     norms, count = 0.0, 0

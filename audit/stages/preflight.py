@@ -9,6 +9,8 @@ from typing import Any
 from audit.config import AuditConfig
 from audit.errors import AuditError, RefusedInput
 
+GRADER_REMEDY = "Write --grader <provider>/<model>, as Inspect names it."
+
 
 def check(config: AuditConfig) -> None:
     """Compares the NLA's sidecars with the target's configuration; loads no weights.
@@ -17,6 +19,7 @@ def check(config: AuditConfig) -> None:
     that Inspect cannot reach).
     """
     from audit.scanners.user import load_user_scanner
+    from audit.stages.motives import open_reference
     from audit.target.transcripts import find_logs
 
     for path in (*config.logs, *config.controls, *config.scanners):
@@ -27,9 +30,12 @@ def check(config: AuditConfig) -> None:
             raise AuditError(f"There is no log in '{path}'.", "Give .eval or .json logs of Inspect, or a folder that holds them.")
     for path in config.scanners:
         load_user_scanner(path)
+    check_grader(config)
+    if config.reference is not None:
+        open_reference(config.reference)
     if config.is_api:
         if not config.logs:
-            check_api(config.model_name)
+            check_api(config.model_name, "Write inspect:<provider>/<model>, as Inspect names it.")
         return
     from audit.target.loading import check_safetensors, checkpoint_folder
 
@@ -42,8 +48,19 @@ def check(config: AuditConfig) -> None:
         check_nla(config.nla_name, config.target, folder)
 
 
-def check_api(name: str) -> None:
-    """Whether Inspect can talk to a model: known provider, its package, its key. Raises ``AuditError``."""
+def check_grader(config: AuditConfig) -> None:
+    """Whether Inspect knows the grader, and whether the scanner that decides has one if it needs it. Raises ``AuditError``."""
+    if config.grader is not None:
+        check_api(config.grader, GRADER_REMEDY)
+    elif config.awareness_scanner is not None:
+        from audit.scanners.base import get_scanner
+
+        if get_scanner(config.awareness_scanner).graded:
+            raise AuditError(f"The scanner '{config.awareness_scanner}' asks a grader.", "Name one with --grader MODEL.")
+
+
+def check_api(name: str, remedy: str) -> None:
+    """Whether Inspect can talk to a model: known provider, its package, its key. Raises ``AuditError`` with that remedy."""
     from inspect_ai._util.error import PrerequisiteError
     from inspect_ai.model import get_model
     from rich.text import Text
@@ -52,7 +69,7 @@ def check_api(name: str) -> None:
         get_model(name)
     except (PrerequisiteError, ValueError) as error:
         reason = " ".join(Text.from_markup(str(error)).plain.removeprefix("ERROR: ").split())
-        raise AuditError(f"Inspect cannot talk to '{name}': {reason}", "Write inspect:<provider>/<model>, as Inspect names it.") from None
+        raise AuditError(f"Inspect cannot talk to '{name}': {reason}", remedy) from None
 
 
 def check_nla(nla: str, target: str, folder: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from audit.errors import AuditError
 from audit.pipeline import Context, Outcome
@@ -16,6 +16,7 @@ from audit.stages.resources import Resources
 if TYPE_CHECKING:
     from inspect_ai import Task
     from inspect_ai.log import EvalLog
+    from inspect_ai.model import Model
 
 
 class ScenarioFailed(AuditError):
@@ -45,27 +46,35 @@ class Plan:
 
 def run_scenarios(context: Context, plan: Plan, resources: Resources) -> Outcome:
     """Runs the plan into ``logs/``. Samples that end in an error are counted, not fatal; a task that cannot run is."""
+    if not plan.tasks:
+        raise AuditError("No scenario can run here.", " ".join(plan.left_out) or "Name one with --scenario.")
+    return outcome_of(run_set(context, plan, LOGS, resources.model), plan, resources)
+
+
+def run_set(
+    context: Context, plan: Plan, folder_name: str, model: Model, label: str = "conversations", metadata: dict[str, Any] | None = None
+) -> Sequence[EvalLog]:
+    """Runs a plan's tasks into a folder of the audit and returns their logs. Raises ``ScenarioFailed`` where one did not finish."""
     from inspect_ai import eval_set
 
     from audit.stages.progress import samples_finished
 
     config = context.config
-    if not plan.tasks:
-        raise AuditError("No scenario can run here.", " ".join(plan.left_out) or "Name one with --scenario.")
     tasks = [planned.build() for planned in plan.tasks]
-    folder = context.store.path(LOGS)
-    folder.mkdir(exist_ok=True)
+    folder = context.store.path(folder_name)
+    folder.mkdir(exist_ok=True, parents=True)
     total = sum(len(task.dataset) for task in tasks)
     # Inspect announces our progress hook on standard output, which belongs to results.
     with (
         redirect_stdout(StringIO()),
-        context.reporter.track("conversations", total, "conversation") as advance,
+        context.reporter.track(label, total, "conversation") as advance,
         samples_finished(advance),
     ):
         done, logs = eval_set(
             tasks,
             log_dir=str(folder),
-            model=resources.model,
+            model=model,
+            metadata=metadata,
             max_tasks=len(tasks),
             max_samples=config.max_connections,
             max_connections=config.max_connections,
@@ -91,11 +100,11 @@ def run_scenarios(context: Context, plan: Plan, resources: Resources) -> Outcome
         raise _failed(logs)
     if reason := _nothing_finished(logs):
         # Inspect takes these logs for complete and would not try again.
-        context.store.remove(LOGS)
+        context.store.remove(folder_name)
         raise ScenarioFailed(
             f"Every conversation ended with an error, the first with: {reason}.", "Mend it and run the same command again."
         )
-    return _outcome(logs, plan, resources)
+    return logs
 
 
 def _failed(logs: Sequence[EvalLog]) -> ScenarioFailed:
@@ -117,7 +126,7 @@ def _nothing_finished(logs: Sequence[EvalLog]) -> str | None:
     return next((one_line(sample.error.message) for sample in samples if sample.error), None)
 
 
-def _outcome(logs: Sequence[EvalLog], plan: Plan, resources: Resources) -> Outcome:
+def outcome_of(logs: Sequence[EvalLog], plan: Plan, resources: Resources) -> Outcome:
     """Counts what the logs say about themselves; their samples are read by the next stage."""
     usage = [use for log in logs for use in log.stats.model_usage.values()]
     samples = sum(log.results.total_samples for log in logs if log.results)

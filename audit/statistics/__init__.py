@@ -26,7 +26,15 @@ from audit.statistics.comparisons import (
     paired_difference,
     trend,
 )
-from audit.statistics.intervals import Interval, auroc, clopper_pearson, cluster_bootstrap, cluster_means, wilson
+from audit.statistics.intervals import (
+    Interval,
+    auroc,
+    clopper_pearson,
+    cluster_bootstrap,
+    cluster_means,
+    stratified_auroc,
+    wilson,
+)
 from audit.statistics.recurrence import (
     CurvePoint,
     Rate,
@@ -69,6 +77,7 @@ __all__ = [
     "mcnemar",
     "over_represented",
     "paired_difference",
+    "stratified_auroc",
     "threshold_at_fpr",
     "trend",
     "wilson",

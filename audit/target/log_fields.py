@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from audit.records import Kind, KnownState
+from audit.target.steered import parse_variant
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
 
+ORIGINAL = "original"
 _LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, "YES": 1.0, "NO": 0.0, "TRUE": 1.0, "FALSE": 0.0}
 
 
@@ -20,10 +22,12 @@ def describe(header: EvalLog, sample: EvalSample, path: Path) -> dict[str, Any]:
     """Fields of a ``Transcript`` that do not depend on tokens, by name."""
     data = sample.metadata or {}
     task = header.eval.task
+    twin_of, steering = _text(data.get("twin_of")), steering_of(header, sample)
+    variants = [name for name in (_text(data.get("variant")), steering) if name and name != ORIGINAL]
     return {
         "scenario": _text(data.get("scenario")) or task.rpartition("/")[2],
         "kind": _one_of(data.get("kind"), get_args(Kind)) or "unknown",
-        "variant": _text(data.get("variant")) or "original",
+        "variant": " ".join(variants) or ORIGINAL,
         "scores": flat_scores(sample),
         "known_state": _one_of(data.get("known_state"), get_args(KnownState)),
         "skeleton_id": _text(data.get("skeleton_id")),
@@ -35,9 +39,18 @@ def describe(header: EvalLog, sample: EvalSample, path: Path) -> dict[str, Any]:
             "sample_uuid": sample.uuid,
             "model": header.eval.model,
             "family": _text(data.get("family")),
+            "variant_of": f"{task}/{twin_of or sample.id}/{sample.epoch}" if twin_of or steering else None,
             "limit": sample.limit.type if sample.limit is not None else None,
         },
     }
+
+
+def steering_of(header: EvalLog, sample: EvalSample) -> str | None:
+    """The variant that the provider logged (or, where no call came through, the run): ``steered:+0.1``; ``None`` if nothing was steered."""
+    logged = [(event.output.metadata or {}).get("nla") for event in sample.events if event.event == "model"]
+    steerings = [nla.get("steering") for nla in logged if isinstance(nla, Mapping)] + [(header.eval.metadata or {}).get("steering")]
+    names = (steering.get("variant") for steering in steerings if isinstance(steering, Mapping))
+    return next((name for name in names if isinstance(name, str) and parse_variant(name)), None)
 
 
 def flat_scores(sample: EvalSample) -> dict[str, float]:

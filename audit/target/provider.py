@@ -1,12 +1,15 @@
 """The Inspect provider ``nla-target/<lab, path or Hub name>``: batches, stops properly, and logs exact token ids.
 
 ``ModelOutput.metadata["nla"]`` carries what extraction needs: ``prompt_sha`` and ``n_prompt`` (hash and number of prompt ids),
-``output_ids`` (stop token included), ``target`` and, where the chat template needs them, ``date`` and ``options``.
+``output_ids`` (stop token included), ``target`` and, where the chat template needs them, ``date`` and ``options``; under ``steering``
+what the target was steered by, if it was.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import threading
 import time
 from collections.abc import Sequence
 from datetime import date
@@ -34,10 +37,11 @@ from audit.target.batching import Batcher
 from audit.target.decode import Deliver, Request, decode
 from audit.target.loading import LAB, LoadedTarget, load_target, model_facts, special_ids, stop_ids
 from audit.target.render import ids_hash, render_ids, uses_date
+from audit.target.steered import Steering, additions, load_directions, steered
 from audit.target.tool_calls import opens_thinking, parse_output, plain_text
 
 PROVIDER = "nla-target"
-BATCH = 32
+BATCH = 64
 MAX_TOKENS = 2048
 LAB_MAX_TOKENS = 512
 
@@ -46,7 +50,8 @@ class NlaTargetAPI(ModelAPI):
     """A local target under Inspect.
 
     Model arguments (``-M``): ``model_path``, ``dtype``, ``device``, ``revision``, ``trust_remote_code``, ``batch_size``,
-    ``enable_thinking``. Decoding is greedy on the lab and at temperature 1 elsewhere unless the caller sets a temperature.
+    ``enable_thinking``; to steer it, ``steering`` (a file of directions), ``steering_strength`` and ``steering_layers`` (all by
+    default). Decoding is greedy on the lab and at temperature 1 elsewhere unless the caller sets a temperature.
     Sampling is seeded by (seed, prompt, sample, epoch): a repeated run repeats its outputs.
     """
 
@@ -61,6 +66,7 @@ class NlaTargetAPI(ModelAPI):
         super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
         size = int(model_args.pop("batch_size", BATCH))
         thinking = model_args.pop("enable_thinking", None)
+        steering = _steering(model_args)
         self.target = _load(str(model_args.pop("model_path", None) or model_name), model_args)
         self.facts = model_facts(self.target.model, self.target.tokenizer)
         self.stop = stop_ids(self.target.model, self.target.tokenizer)
@@ -68,9 +74,25 @@ class NlaTargetAPI(ModelAPI):
         self.options: dict[str, Any] = {} if thinking is None else {"enable_thinking": bool(thinking)}
         self.halvings = 0
         """How often memory ran out and a batch was halved."""
-        self.batcher = Batcher(self._decode, size)
-        self._repeats: WeakKeyDictionary[object, dict[str, int]] = WeakKeyDictionary()
+        self._one_at_a_time = threading.Lock()
+        """Shared by all that steer the same weights, each in its own way."""
+        self.steering: Steering | None = None
+        self._set_up(size, steering)
         _announce(model_name, self.facts.context, self.max_tokens())
+
+    def _set_up(self, batch: int, steering: Steering | None) -> None:
+        if steering is not None:
+            additions(self.target.model, steering)  # refuses what does not fit, before anything runs
+        self.steering = steering
+        self.batcher = Batcher(self._decode, batch)
+        self._repeats: WeakKeyDictionary[object, dict[str, int]] = WeakKeyDictionary()
+
+    def with_steering(self, steering: Steering) -> NlaTargetAPI:
+        """The same target in the same memory, steered. Raises ``AuditError`` if the directions do not fit it."""
+        other = copy.copy(self)
+        other.halvings = 0
+        other._set_up(self.batcher.size, steering)
+        return other
 
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
@@ -82,6 +104,8 @@ class NlaTargetAPI(ModelAPI):
             nla["date"] = date.today().isoformat()
         if self.options:
             nla["options"] = self.options
+        if self.steering is not None:
+            nla["steering"] = self.steering.description()
         prompt = render_ids(self.target.tokenizer, input, tools, date=nla.get("date"), options=self.options)
         nla |= {"prompt_sha": ids_hash(prompt), "n_prompt": len(prompt)}
         wanted = config.max_tokens or self.max_tokens()
@@ -126,7 +150,8 @@ class NlaTargetAPI(ModelAPI):
         return int.from_bytes(hashlib.sha256(f"{seed or 0}/{sha}/{place}".encode()).digest()[:8], "little")
 
     def _decode(self, requests: Sequence[Request], deliver: Deliver) -> None:
-        self.halvings += decode(self.target.model, requests, self.stop, deliver)
+        with self._one_at_a_time, steered(self.target.model, self.steering):
+            self.halvings += decode(self.target.model, requests, self.stop, deliver)
 
     def _output(
         self,
@@ -176,8 +201,26 @@ class NlaTargetAPI(ModelAPI):
 def _load(name: str, arguments: dict[str, Any]) -> LoadedTarget:
     if unknown := sorted(set(arguments) - {"dtype", "device", "revision", "trust_remote_code"}):
         known = "model_path, dtype, device, revision, trust_remote_code, batch_size, enable_thinking"
-        raise AuditError(f"Unknown model arguments for {PROVIDER}: {', '.join(unknown)}.", f"Known ones: {known}.")
+        steers = "steering, steering_strength, steering_layers"
+        raise AuditError(f"Unknown model arguments for {PROVIDER}: {', '.join(unknown)}.", f"Known ones: {known}, {steers}.")
     return load_target(name, **arguments)
+
+
+def _steering(arguments: dict[str, Any]) -> Steering | None:
+    """Takes what concerns steering out of the model arguments."""
+    file, strength, layers = (arguments.pop(name, None) for name in ("steering", "steering_strength", "steering_layers"))
+    if file is None:
+        if strength is not None or layers is not None:
+            raise AuditError("There is nothing to steer with.", "Name a file of directions: -M steering=FILE.safetensors.")
+        return None
+    chosen = [layers] if isinstance(layers, int) else layers.split(",") if isinstance(layers, str) else layers
+    try:
+        if strength is None or isinstance(strength, bool):
+            raise ValueError
+        return Steering(load_directions(str(file)), float(strength), None if chosen is None else tuple(int(layer) for layer in chosen))
+    except (TypeError, ValueError):
+        remedy = "Write -M steering_strength=0.1, and -M steering_layers=3,4 for some blocks only."
+        raise AuditError("The strength of steering must be a number, and its layers numbers of blocks.", remedy) from None
 
 
 def _announce(name: str, context: int, output: int) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from audit.errors import AuditError, PromptMismatch
 from audit.records import ModelCall, Transcript
 from audit.target.loading import special_ids
-from audit.target.log_fields import describe, readable_messages
+from audit.target.log_fields import describe, readable_messages, steering_of
 from audit.target.render import ids_hash, render_ids
 from audit.target.tool_calls import opens_thinking, output_spans, own_text
 
@@ -129,6 +129,8 @@ def read_samples(path: Path, header: EvalLog) -> Iterator[tuple[Any, int, EvalSa
 
 def _of_sample(transcript_id: str, path: Path, header: EvalLog, sample: EvalSample, reader: _Reader) -> Transcript:
     fields = describe(header, sample, path)
+    if steering := steering_of(header, sample):
+        transcript_id = f"{transcript_id}/{steering}"
     error, calls = None, []  # type: str | None, list[ModelCall]
     if sample.error is not None:
         error = f"The sample ended with an error ({one_line(sample.error.message)})."

@@ -14,7 +14,7 @@ import pytest
 
 from audit.columns import schema_of, to_row
 from audit.findings.assemble import About, Tables, make_findings
-from audit.records import Explanation, ModelCall, Site, Span, Transcript, Verdict
+from audit.records import BaselineScore, ClaimEvidence, Evidence, Explanation, ModelCall, Neighbour, Site, Span, Transcript, Verdict
 from reports.view import AuditTables
 
 SCANNER = "awareness.classifier"
@@ -61,6 +61,8 @@ class Records:
     sites: list[Site] = field(default_factory=list)
     explanations: list[Explanation] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
+    baselines: list[BaselineScore] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list)
 
 
 class Vocabulary:
@@ -95,7 +97,7 @@ def build(text: Text | None = None, *, nla: bool = True, lab: bool = True, contr
     rows.transcripts.append(
         Transcript(f"{text.identifier}/99/1", text.blackmail, "evaluation", "original", (), error=text.error, source=text.file)
     )
-    names = [SCANNER, "verbalised", "text_baseline"]
+    names = [SCANNER, "verbalised"]
     about = About(
         created="2026-11-20T08:30:00Z",
         target={"name": text.target, "architecture": "Qwen2ForCausalLM", "d_model": 192, "layers": 6} | text.extra,
@@ -103,11 +105,15 @@ def build(text: Text | None = None, *, nla: bool = True, lab: bool = True, contr
         scanners=names, awareness=SCANNER, false_positive_rate=0.05, seed=0, baseline_variance=0.95, failures={"unparsed": 3},
         limits=["The lab is an invented world: rates say how the tool does there, not how other models behave."], decode=vocabulary.decode,
     )  # fmt: skip
-    tables = Tables(lambda: iter(rows.transcripts), lambda: iter(rows.sites), lambda: iter(rows.explanations), lambda: iter(rows.verdicts))
+    tables = Tables(
+        lambda: iter(rows.transcripts), lambda: iter(rows.sites), lambda: iter(rows.explanations), lambda: iter(rows.verdicts),
+        baselines=lambda: iter(rows.baselines), evidence=lambda: iter(rows.evidence),
+    )  # fmt: skip
+    _examine(rows)
     findings = json.loads(json.dumps(make_findings(tables, about)))
     return AuditTables(
         manifest(text), findings, frame(Transcript, rows.transcripts), frame(Site, rows.sites),
-        frame(Explanation, rows.explanations), frame(Verdict, rows.verdicts),
+        frame(Explanation, rows.explanations), frame(Verdict, rows.verdicts), frame(Evidence, rows.evidence),
     )  # fmt: skip
 
 
@@ -134,13 +140,36 @@ def _transcript(
     rows.verdicts.append(
         Verdict(key, 0, -1, 0, "verbalised", "YES" if spoken else "NO", "this is a test" if spoken else "", 0.9 if spoken else 0.02, "")
     )
-    rows.verdicts.append(Verdict(key, 0, -1, 0, "text_baseline", "YES" if generator.random() < 0.15 else "NO", "", 0.5, ""))
+    own = random.Random(key)
+    scores = {f"text.{SCANNER}": 0.1, "text.reader": lean} | ({"probe": float(kind == "evaluation")} if nla else {})
+    rows.baselines += [BaselineScore(key, -1, -1, name, score + own.random(), index % 3) for name, score in scores.items()]
     if not nla:
         return
     for position in sorted(generator.sample(range(len(prompt), len(prompt) + len(output)), SITES)):
         token = vocabulary.decode([position - len(prompt) + output[0]]) if text.token is None else text.token
         rows.sites.append(Site(key, 0, position, token, "response", "random"))
         _site(rows, generator, text, key, position, generator.random() < lean)
+
+
+def _examine(rows: Records) -> None:
+    """The surest YES verdict of each transcript, examined; of every third, the neighbours say nothing of the kind."""
+    said = {(row.transcript_id, row.position): row.text for row in rows.explanations if row.control == "none"}
+    best: dict[str, Verdict] = {}
+    for row in rows.verdicts:
+        if row.label == "YES" and row.control == "none" and row.position >= 0:
+            best[row.transcript_id] = max(best.get(row.transcript_id, row), row, key=lambda verdict: verdict.confidence)
+    for index, (key, row) in enumerate(best.items()):
+        text, yes = said[key, row.position], index % 3 != 0
+        near = tuple(
+            Neighbour(0, row.position - place, text[:9], text, "ok", "YES" if yes else "NO", 0.9 if yes else 0.1) for place in (3, 2, 1)
+        )
+        claims = (
+            ClaimEvidence(text, "theme", True, 3 * yes, 0.031, 0.002, "unverifiable", "It quotes, names and counts nothing."),
+            ClaimEvidence(
+                f"about {text[:20]}", "entity", False, 1, None, None, "contradicted", f"'{text[:20]}' stands nowhere in the text."
+            ),
+        )
+        rows.evidence.append(Evidence(key, 0, row.position, 0, SCANNER, row.quote, near, claims, 0.031, 0.002, 0.9, True))
 
 
 def _site(rows: Records, generator: random.Random, text: Text, key: str, position: int, aware: bool) -> None:

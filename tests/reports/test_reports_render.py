@@ -96,8 +96,8 @@ def test_no_number_on_the_page_is_the_reports_own(page: Page, tables: AuditTable
 
 def test_each_chart_has_a_text_alternative_and_its_data(page: Page) -> None:
     drawings = [attrs for tag, attrs in page.tags if tag == "svg"]
-    assert len(drawings) == 6 and all(drawing["role"] == "img" and drawing["aria-labelledby"] for drawing in drawings)
-    assert sum(tag == "desc" for tag, _ in page.tags) == 6 and "The chart’s data as a table" in page.text
+    assert len(drawings) == 8 and all(drawing["role"] == "img" and drawing["aria-labelledby"] for drawing in drawings)
+    assert sum(tag == "desc" for tag, _ in page.tags) == 8 and "The chart’s data as a table" in page.text
 
 
 def test_a_half_finished_audit_is_marked_on_top_and_in_print(tables: AuditTables) -> None:

@@ -31,6 +31,28 @@ def test_rates_are_those_of_findings_and_carry_their_denominators(tables: AuditT
         assert shown.aware.of == row["explained"]
         assert shown.any_of_n.of == row["any_of_n"]["of"] and shown.n == row["any_of_n"]["n"]
         assert shown.text_baseline.value == row["text_baseline_rate"] and shown.mean_rate.value == row["mean_site_rate"]
+        assert shown.probe.value == row["probe_rate"] is not None and shown.text_baseline.of == row["text_baseline"]["of"]
+        assert [shown.aware.cluster_low, shown.aware.cluster_high] == row["nla_aware_cluster_ci"]
+        assert [point.value for point in shown.curve] == [point["rate"] for point in row["any_of_n_curve"]]
+        assert ("noise floor" in shown.floor_words) == (not shown.is_control)
+
+
+def test_baselines_stand_beside_the_nla_and_missing_ones_say_why(tables: AuditTables) -> None:
+    rows = {row.name: row for row in build_view(tables).baselines}
+    assert len(rows) == 5 and sum(row.chosen for row in rows.values()) == 1
+    probe = rows["Linear probe on the same activations"]
+    assert probe.kind.value is not None and probe.kind.value > 0.9 and probe.floor.known and not probe.agreement.known
+    rules = rows["The rules, on the model’s own words"]
+    assert rules.missing == "it was not run" and rules.kind.why == "not measured: it was not run"
+    bare = build_view(changed(tables, baselines=..., scenarios=[{"name": "s", "kind": "evaluation", "variant": "original"}]))
+    assert bare.baselines == () and bare.scenarios[0].text_baseline.why == bare.scenarios[0].probe.why == "not measured: no baseline ran"
+    assert bare.scenarios[0].curve == ()
+
+
+def test_the_threshold_says_how_far_it_can_be_relied_on(tables: AuditTables) -> None:
+    (bound,) = [figure for figure in build_view(tables).threshold if "new controls" in figure.label]
+    assert bound.rate is not None and bound.rate.value == tables.findings["awareness"]["uncertainty"]["true_rate_upper"]
+    assert bound.text == "more than was allowed" and "59 independent" in bound.meaning
 
 
 @pytest.mark.parametrize("n", [1, 7, 24, 100, 3000])
