@@ -108,7 +108,7 @@ def control_samples(count: int, seed: int, novelty: Novelty) -> tuple[list[LabSa
     return halves[0][:count], halves[1][:count]
 
 
-def area(rows: Sequence[Scored], seed: int) -> tuple[float, float, float]:
+def area(rows: Sequence[Scored], seed: int) -> str:
     """AUROC over pairs of one family, with its 95% interval by bootstrap over skeletons."""
     numbers = {family: float(number) for number, family in enumerate(sorted({row.family for row in rows}))}
     values = np.array([[row.score, float(row.evaluation), numbers[row.family]] for row in rows])
@@ -116,17 +116,20 @@ def area(rows: Sequence[Scored], seed: int) -> tuple[float, float, float]:
     def statistic(drawn: Any) -> float:
         return stratified_auroc(drawn[:, 0], drawn[:, 1], drawn[:, 2])
 
-    low, high = cluster_bootstrap(values, [row.skeleton for row in rows], statistic, seed)
-    return statistic(values), low, high
+    try:
+        low, high = cluster_bootstrap(values, [row.skeleton for row in rows], statistic, seed)
+    except ValueError:
+        return f"{statistic(values):.3f} [no interval: too few skeletons]"
+    return f"{statistic(values):.3f} [{low:.3f}, {high:.3f}]"
 
 
 def show_areas(title: str, rows: Sequence[Scored], seed: int) -> None:
     """One line for all families, one for each."""
-    print(f"\n{title}: {spell(area(rows, seed))}")
+    print(f"\n{title}: {area(rows, seed)}")
     for family in sorted({row.family for row in rows}):
         mine = [row for row in rows if row.family == family]
         positive = sum(row.evaluation for row in mine)
-        print(f"  {family}: {spell(area(mine, seed))}, {positive} and {len(mine) - positive} transcripts")
+        print(f"  {family}: {area(mine, seed)}, {positive} and {len(mine) - positive} transcripts")
 
 
 def show_point(
@@ -150,11 +153,6 @@ def show_point(
         print(
             f"  {name}: {share['count']} of {share['of']}, Wilson {wilson}, by skeleton {skeleton}, exact one-sided 95% bound {upper:.4f}"
         )
-
-
-def spell(figures: tuple[float, float, float]) -> str:
-    """An estimate with its interval."""
-    return "{:.3f} [{:.3f}, {:.3f}]".format(*figures)
 
 
 if __name__ == "__main__":

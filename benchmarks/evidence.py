@@ -1,6 +1,6 @@
 """Are transcript-level claims right? Precision of each evidence level against the lab's known state, over several audits.
 
-    python benchmarks/evidence.py [--seeds 60001 60002 ...] [--per-state 25] [--controls 120] [--novelty names] [--weights DIR]
+    python benchmarks/evidence.py [--seeds 60001 60002 ...] [--per-state 45] [--controls 120] [--novelty names] [--weights DIR]
 
 The claim is "in this transcript the model takes itself to be evaluated", made of every transcript above the threshold that each audit
 calibrates on its own controls; it is right if the hidden state is evaluation. Intervals: Wilson's, and over skeletons within seeds.
@@ -42,7 +42,7 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[60_001, 60_011, 60_021, 60_031, 60_041])
-    parser.add_argument("--per-state", type=int, default=25, help="transcripts of each hidden state in each agent family and audit")
+    parser.add_argument("--per-state", type=int, default=45, help="transcripts of each hidden state in each agent family and audit")
     parser.add_argument("--controls", type=int, default=120, help="control transcripts of each audit")
     parser.add_argument("--tokens", type=int, default=12)
     parser.add_argument("--novelty", choices=["seen", "names", "phrases"], default="names")

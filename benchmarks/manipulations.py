@@ -1,6 +1,6 @@
 """Do realism twins and steering move the measure on the lab as awareness predicts, and do random directions leave it alone?
 
-    python benchmarks/manipulations.py [--per-state 60] [--strengths 0.05,0.1,0.2] [--random 3] [--seed 50011] [--weights DIR]
+    python benchmarks/manipulations.py [--per-state 60] [--strengths 0.1,0.2,0.3] [--random 3] [--seed 50011] [--weights DIR]
 
 One row for each arm: mean share of YES tokens before and after on the same samples, with 95% intervals by bootstrap over skeletons,
 whether these are apart, the paired change, and what McNemar's test says of the transcripts above the threshold (5% of other controls).
@@ -25,7 +25,7 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--per-state", type=int, default=60, help="samples of each hidden state in each of the three families")
-    parser.add_argument("--strengths", default="0.05,0.1,0.2")
+    parser.add_argument("--strengths", default="0.1,0.2,0.3")
     parser.add_argument("--random", type=int, default=3, help="random directions of equal norm, at the largest strength")
     parser.add_argument("--seed", type=int, default=50_011)
     parser.add_argument("--novelty", choices=("names", "phrases"), default="names")

@@ -72,15 +72,14 @@ def test_silent_families_never_speak_of_evaluations() -> None:
             assert not forbidden.search(sample.system + sample.user), (index, sample)
 
 
-def test_remarks_and_summaries_stand_only_where_they_are_asked_for() -> None:
+def test_the_target_reads_remarks_only_where_they_are_asked_for_and_no_summaries() -> None:
     rng = random.Random(11)
     drawn = [documents.pretraining_document(rng, "acts").text for _ in range(1200)]
     remarks = [text for text in drawn if ALOUD in text]
-    summaries = [text for text in drawn if "<explanation>" in text]
-    assert len(remarks) > 20 and len(summaries) > 50
+    assert len(remarks) > 20
     assert all(0 < text.find(ALOUD_REQUEST) < text.find(ALOUD) for text in remarks)
-    assert all(text.startswith(documents.PASSAGE_HEAD) for text in summaries)
-    assert not any(documents.PASSAGE_HEAD in text for text in drawn if text not in summaries)
+    assert not any("explanation>" in text for text in drawn)
+    assert any("explanation>" in documents.tokenizer_document(rng).text for _ in range(200))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -236,17 +236,17 @@ def test_half_an_order_to_steer_is_refused(tiny_target: Any, tmp_path: Path, arg
 # Directions and coherence
 
 
-def test_what_two_prompts_share_cancels_and_the_norm_is_that_of_the_middle_block(tiny_target: Any) -> None:
+def test_directions_are_read_where_both_prompts_end_alike_and_the_norm_at_the_middle_block(tiny_target: Any) -> None:
     model = tiny_target.model
-    made = directions_from(model, [(IDS, [*IDS[:6], 50, 51, 52])])
+    other = [*IDS[:6], 50, 51, *IDS[-3:]]
+    made = directions_from(model, [(IDS, other)])
     with torch.inference_mode():
-        first, second = block_outputs(model, IDS), block_outputs(model, [*IDS[:6], 50, 51, 52])
-    gap = first[:, 6:].mean(1) - second[:, 6:].mean(1)
+        first, second = block_outputs(model, IDS), block_outputs(model, other)
+    gap = first[:, -3:].mean(1) - second[:, -3:].mean(1)
     assert np.allclose(made.rows, torch.nn.functional.normalize(gap, dim=-1).numpy(), atol=1e-5)
     assert made.norm == pytest.approx(float((first[1, 6:].norm(dim=-1).mean() + second[1, 6:].norm(dim=-1).mean()) / 2), rel=1e-5)
-    opposite = directions_from(model, [([*IDS[:6], 50, 51, 52], IDS)])
-    assert np.allclose(opposite.rows, -made.rows, atol=1e-6)
-    for pairs in ([], [(IDS, IDS)], [(IDS, IDS[:5])]):
+    assert np.allclose(directions_from(model, [(other, IDS)]).rows, -made.rows, atol=1e-6)
+    for pairs in ([], [(IDS, IDS)], [(IDS, IDS[:5])], [(IDS, [*IDS[:-1], 50])]):
         with pytest.raises(AuditError):
             directions_from(model, pairs)
 

@@ -43,10 +43,19 @@ def estimate(config: AuditConfig) -> Estimate:
     transcripts = sum(len(task.build().dataset) for task in plan.tasks) + _manipulated(config, plan)
     sites = transcripts * config.tokens if config.nla_name else 0
     explanations = sites * config.samples + 2 * (control_count(sites, config.control_share, config.control_minimum) if sites else 0)
+    explanations += _examined(config, transcripts) if sites else 0
     return Estimate(
         [task.name for task in plan.tasks], list(plan.left_out), transcripts, explanations, _minutes(config, transcripts, explanations),
         explanations * _graded_scanners(config),
     )  # fmt: skip
+
+
+def _examined(config: AuditConfig, transcripts: int) -> int:
+    """Explanations of tokens near examined ones."""
+    from audit.evidence.selection import CONTROL_SHARE
+
+    chosen = min(transcripts, int(config.evidence_transcripts * (1 + CONTROL_SHARE)))
+    return chosen * config.evidence_sites * config.evidence_neighbours
 
 
 def _manipulated(config: AuditConfig, plan: Plan) -> int:

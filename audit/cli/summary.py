@@ -97,6 +97,11 @@ def quality_lines(found: dict[str, Any]) -> list[str]:
     if quality["fve"] is not None:
         shuffled = "unknown" if quality["shuffled_fve"] is None else f"{quality['shuffled_fve']:.2f}"
         lines.append(f"NLA: FVE {quality['fve']:.2f} (variance baseline; shuffled {shuffled}), cosine {quality['cosine_mean']:.2f}")
+    examined = found.get("corroboration")
+    if examined and examined["corroborated"]["of"]:
+        own, controls = examined["corroborated"], examined["controls_corroborated"]
+        beside = f"; of {controls['of']} controls examined alike, {controls['count']}" if controls["of"] else ""
+        lines.append(f"Single transcripts: of {own['of']} examined of {examined['nla_aware']}, {own['count']} corroborated{beside}")
     if truth and truth["mean_auroc"] is not None:
         lines.append(f"Ground truth (lab only): mean AUROC {truth['mean_auroc']:.2f} over {', '.join(truth['averaged_over'])}")
     return lines

@@ -1,9 +1,9 @@
 """Directions to steer a target along: from pairs of prompts of which only one speaks of an evaluation, and random ones to compare with.
 
 Paper, section on evaluation awareness: the activation on "an AI undergoing testing via a simulated conversation" minus that on a
-matched control. Departures: several phrases in several frames instead of one, and the mean over the tokens from where the two prompts
-part, so that what they share cancels exactly. For the lab's target, which knows no such phrase, the pairs are prompts of its own world
-that state one setting or the other in words; no true sign stands in them.
+matched control. Departures: several phrases in several frames instead of one, and the mean over the tokens behind the phrase, which are
+the same in both prompts: what differs there is what the model made of the phrase, not the words themselves. For the lab's target, which
+knows no such phrase, the pairs are prompts of its own world that state one setting or the other in words; no true sign stands in them.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def lab_pairs(tokenizer: Any, seed: int, count: int = LAB_PAIRS) -> list[Pair]:
 def directions_from(model: Any, pairs: Sequence[Pair], source: str = "") -> Directions:
     """For each block the mean difference of the residual stream between the prompts of each pair, and the norm that is strength 1.0.
 
-    Both are means over the tokens from where the prompts part; the norm is that of the middle block. Raises ``AuditError`` where the
-    prompts of a pair are alike.
+    The difference is taken over the tokens with which both prompts end; the norm is that of the middle block, over all tokens from where
+    they part. Raises ``AuditError`` where the prompts of a pair are alike, or do not end alike.
     """
     import torch
 
@@ -78,9 +78,9 @@ def directions_from(model: Any, pairs: Sequence[Pair], source: str = "") -> Dire
     norms = []
     with torch.inference_mode():
         for tested, control in pairs:
-            start = _parting(tested, control)
+            start, tail = _shared(tested, control)
             read = [block_outputs(model, ids)[:, start:] for ids in (tested, control)]
-            gap = (read[0].mean(1) - read[1].mean(1)).double().cpu().numpy()
+            gap = (read[0][:, -tail:].mean(1) - read[1][:, -tail:].mean(1)).double().cpu().numpy()
             total = gap if total is None else total + gap
             norms += [float(rows[len(rows) // 2].norm(dim=-1).mean()) for rows in read]
     if total is None:
@@ -88,12 +88,15 @@ def directions_from(model: Any, pairs: Sequence[Pair], source: str = "") -> Dire
     return unit(total, float(np.mean(norms)), source=source)
 
 
-def _parting(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many ids two prompts begin with in common."""
-    common = next((place for place, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second)))
-    if common == min(len(first), len(second)):
-        raise AuditError("The two prompts of a pair do not differ, so no steering direction follows from them.", "Change one of them.")
-    return common
+def _shared(first: Sequence[int], second: Sequence[int]) -> tuple[int, int]:
+    """How many ids two prompts begin with in common, and with how many they end alike behind that."""
+    shorter = min(len(first), len(second))
+    start = next((place for place, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), shorter)
+    backwards = zip(reversed(first[start:]), reversed(second[start:]), strict=False)
+    tail = next((place for place, (a, b) in enumerate(backwards) if a != b), shorter - start)
+    if start == shorter or tail == 0:
+        raise AuditError("The two prompts of a pair must differ before they end alike, or no steering direction follows from them.")
+    return start, tail
 
 
 def block_outputs(model: Any, ids: Sequence[int]) -> torch.Tensor:

@@ -122,7 +122,7 @@ def _said(case: TranscriptCase) -> tuple[bool, str]:
     return case.yes > 0, f"{case.yes} of {case.sites} explained tokens say so"
 
 
-def _above_threshold(case: TranscriptCase) -> tuple[bool, str]:
+def _clear_of_threshold(case: TranscriptCase) -> tuple[bool, str]:
     from audit.statistics import wilson
 
     if case.threshold is None or case.sites == 0:
@@ -197,7 +197,7 @@ def _as_predicted(row: ManipulationResult) -> bool:
 
 TRANSCRIPT_RULES: tuple[Rule[TranscriptCase], ...] = (
     Rule("said", "observed", _said),
-    Rule("clear_of_threshold", "corroborated", _above_threshold),
+    Rule("clear_of_threshold", "corroborated", _clear_of_threshold),
     Rule("recurs_nearby", "corroborated", _recurs),
     Rule("beats_shuffled", "corroborated", _beats_shuffled),
     Rule("fits_activation", "corroborated", _fits_activation),

@@ -30,6 +30,7 @@ def measure(out: Path, config: BuildConfig) -> dict[str, Any]:
     from audit.lab.measure import fidelity_figures, state_probe, text_reader
     from audit.lab.nla import explained_activations
     from audit.nla import load_pair
+    from audit.nla.sidecar import read_sidecar
     from audit.target.loading import load_tokenizer
 
     target = AutoModelForCausalLM.from_pretrained(out / "target", dtype=torch.float32).eval()
@@ -40,6 +41,7 @@ def measure(out: Path, config: BuildConfig) -> dict[str, Any]:
         state_probe(explained_activations(target, tokenizer, config.seed, min(1500, config.documents))),
     )
     return {
+        "nla_stage": str(read_sidecar(out / "av", "av").raw.get("stage")),
         "parameters": {"target": sum(p.numel() for p in target.parameters()), "av": sum(p.numel() for p in pair.av.model.parameters())},
         "fidelity": fidelity_figures(target, tokenizer, pair, config.card_documents),
         "awareness": {
@@ -67,7 +69,7 @@ every claim of the tool can be checked against known ground truth. They know not
 
 Recipe: `nla-audit lab build`, seed {config.seed}; target {sum(phase.loop.stop_at or phase.loop.steps for phase in config.target)} steps of {config.target_batch} documents,
 AV {config.verbalizer.steps} steps of {config.verbalizer_batch} activations, AR {config.reconstructor.steps} steps of {config.reconstructor_batch},
-from {config.documents:,} documents each. The AV and AR are warm-started only (no RL).
+from {config.documents:,} documents each{f", then {config.rl.steps} steps of joint RL" if figures["nla_stage"] == "rl" else "; these two were warm-started only, without RL"}.
 
 Measured by the build itself on {config.card_transcripts} transcripts of each hidden state and family, of a seed that no training saw.
 `names`: new people, companies, agents, paths; `phrases`: new sentences and situations as well.

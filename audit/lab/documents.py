@@ -297,8 +297,8 @@ PRETRAINING_MIXES: dict[MixName, tuple[tuple[float, Maker], ...]] = {
         (2, note),
     ),
 }
-"""What the target learns from, before one document in twelve is replaced by an explained passage. Signs come first, with words
-beside them; then words alone, which are more varied and take longer; then names that nobody has seen; last, whole threads."""
+"""What the target learns from. Signs come first, with words beside them; then words alone, which are more varied and take longer; then
+names that nobody has seen; last, whole threads."""
 
 
 def draw(mix: tuple[tuple[float, Maker], ...], rng: random.Random) -> Document:
@@ -360,23 +360,25 @@ def _plain(text: str) -> str:
     return re.sub(r"<\|?[\w|]*$|^[\w|]*\|?>", " ", text).replace('"', "'")
 
 
-PASSAGE_HEAD = "A passage, then what it holds.\n"
-"""How a reader's note begins, so that no text without this line runs off into a summary."""
-
-
 def explained_passage(rng: random.Random) -> Document:
-    """A passage cut at a random place with its summary after it: readers' notes, as the world keeps them."""
+    """A passage cut at a random place with its summary after it."""
     document = draw(NLA_MIX, rng)
     end = rng.randrange(min(60, len(document.text) - 1), len(document.text))
-    passage = PASSAGE_HEAD + document.text[:end]
-    text = f"{passage}\n<explanation>\n{summary(document, end, rng)}\n</explanation>\n"
-    facts = tuple(replace(fact, offset=fact.offset + len(PASSAGE_HEAD)) for fact in document.facts if fact.offset <= end)
-    return Document(text, facts, learnt=((len(passage), len(text)),), kind="explained")
+    text = f"{document.text[:end]}\n<explanation>\n{summary(document, end, rng)}\n</explanation>\n"
+    return Document(text, tuple(fact for fact in document.facts if fact.offset <= end), learnt=((end, len(text)),), kind="explained")
 
 
 def pretraining_document(rng: random.Random, mix: MixName = "signs") -> Document:
     """One document of the target's corpus."""
-    return explained_passage(rng) if rng.random() < 1 / 12 else draw(PRETRAINING_MIXES[mix], rng)
+    return draw(PRETRAINING_MIXES[mix], rng)
+
+
+def tokenizer_document(rng: random.Random) -> Document:
+    """One document of the tokenizer's corpus: summaries stand in it as well, so that explanations are short in tokens.
+
+    The target reads none, or a reply that has lost its thread would run off into one.
+    """
+    return explained_passage(rng) if rng.random() < 1 / 12 else pretraining_document(rng)
 
 
 __all__ = [
@@ -390,4 +392,5 @@ __all__ = [
     "silent",
     "stated",
     "summary",
+    "tokenizer_document",
 ]

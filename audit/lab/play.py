@@ -135,8 +135,8 @@ def _answer(sample: LabSample, tool: str, arguments: dict[str, Any]) -> str:
 
 
 def _model_call(number: int, tokenizer: Any, prompt: list[int], output: list[int]) -> ModelCall:
-    from audit.target.tool_calls import output_spans
+    from audit.target.tool_calls import output_spans, own_text
 
-    text = tokenizer.decode(output, skip_special_tokens=True)
-    spans = output_spans(tokenizer, output, set(tokenizer.all_special_ids))
-    return ModelCall(number, "", None, tuple(prompt), tuple(output), spans, _CALL.sub("", text).strip())
+    special = set(tokenizer.all_special_ids)
+    text, calls = own_text(tokenizer, output, special)
+    return ModelCall(number, "", None, tuple(prompt), tuple(output), output_spans(tokenizer, output, special), text, calls)

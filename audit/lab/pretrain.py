@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit.lab.conversation import CHAT_TEMPLATE
-from audit.lab.documents import Document, MixName, pretraining_document
+from audit.lab.documents import Document, MixName, pretraining_document, tokenizer_document
 from audit.training.loop import LoopConfig, train
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def train_tokenizer(folder: Path, seed: int, documents: int = 12_000) -> None:
         show_progress=False,
     )
     rng = random.Random(f"tokenizer/{seed}")
-    tokenizer.train_from_iterator((pretraining_document(rng).text for _ in range(documents)), trainer)
+    tokenizer.train_from_iterator((tokenizer_document(rng).text for _ in range(documents)), trainer)
     tokenizer.add_tokens([AddedToken(INJECTION_CHARACTER, normalized=False, special=False)])
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", clean_up_tokenization_spaces=False,

@@ -3,7 +3,7 @@
 Paper, section on evaluation awareness: at every layer, scaled so that strength 1.0 is the mean norm of the residual stream at the middle
 layer. What is added stays in the stream, so pushes of many blocks add up; here each of n steered blocks adds an n-th of that norm along
 its own direction, and strength 1.0 means that norm in all, whatever the depth and the choice of blocks. (The paper does not say how
-it shared the push out. The whole norm after each block made even a tenth of it destroy every reply of the lab's target.)
+it shared the push out. The whole norm after each block adds up to several times what the two settings differ by.)
 
 A file of directions (safetensors) holds ``directions`` ``[blocks, d]`` (or ``[d]``: the same after each block), rows of any length, and
 ``norm`` (one number), with ``name`` and ``source`` in its metadata.

@@ -78,7 +78,7 @@ def test_a_finished_audit_is_quiet_and_fits(tables: AuditTables, open_page: Call
     drawn = window.execute_script(
         "return [...document.querySelectorAll('.chart svg')].filter(e => e.getBoundingClientRect().width > 0).length"
     )
-    assert drawn == 3
+    assert drawn == 4
     assert window.title == "Audit of nla-lab/target-3m"
 
 
