@@ -41,7 +41,7 @@ from audit.target.steered import Steering, additions, load_directions, steered
 from audit.target.tool_calls import opens_thinking, parse_output, plain_text
 
 PROVIDER = "nla-target"
-BATCH = 64
+BATCH = 32
 MAX_TOKENS = 2048
 LAB_MAX_TOKENS = 512
 
