@@ -1,6 +1,6 @@
 """``nla-audit lab build``: the lab's weights from nothing but a seed, in steps that resume where they were stopped.
 
-tokenizer -> target -> explained activations -> AV, AR (warm start) -> joint RL -> measurements, model card. About three hours on two cores.
+tokenizer -> target -> explained activations -> AV, AR (warm start) -> joint RL -> measurements, model card.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class BuildConfig:
-    """The whole recipe. The defaults made the bundled weights."""
+    """The whole recipe.
+
+    The bundled weights are not exactly its result: their target also read summaries (``tokenizer_document``), its first phases saw an older
+    text of the world, and AV and AR are warm starts without RL. No build from the seed alone has been run yet.
+    """
 
     seed: int = 0
     target_batch: int = 8
