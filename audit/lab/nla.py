@@ -25,6 +25,7 @@ from audit.nla.prompt import injection_prompt
 from audit.nla.sidecar import Sidecar, read_sidecar, write_sidecar
 from audit.records import ModelCall
 from audit.training.loop import LoopConfig
+from audit.training.prompts import reconstructor_meta, verbalizer_meta
 from audit.training.warm_start import (
     ExplainedActivations,
     Report,
@@ -93,25 +94,13 @@ def residual_rows(model: Any, jobs: Sequence[tuple[list[int], list[int]]]) -> ND
 
 def write_av_sidecar(folder: Path, tokenizer: Any, data: ExplainedActivations) -> None:
     """Writes the AV's sidecar: prompt, injection site, and the scale taken from the activations it will learn from."""
-    message = [{"role": "user", "content": AV_TEMPLATE.format(injection_char=INJECTION_CHARACTER)}]
-    ids = tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=True, return_dict=False)
-    marker = tokenizer.encode(INJECTION_CHARACTER, add_special_tokens=False)[0]
-    site = ids.index(marker)
-    write_sidecar(folder, {
-        "role": "av", **_common(data), "extraction": {"injection_scale": injection_norm(data.vectors), "mse_scale": "sqrt_d_model"},
-        "tokens": {"injection_char": INJECTION_CHARACTER, "injection_token_id": marker,
-                   "injection_left_neighbor_id": ids[site - 1], "injection_right_neighbor_id": ids[site + 1]},
-        "prompt_templates": {"av": AV_TEMPLATE},
-    })  # fmt: skip
+    scale = injection_norm(data.vectors)
+    write_sidecar(folder, verbalizer_meta(tokenizer, AV_TEMPLATE, INJECTION_CHARACTER, scale, _common(data)))
 
 
 def write_ar_sidecar(folder: Path, tokenizer: Any, data: ExplainedActivations) -> None:
     """Writes the AR's sidecar."""
-    suffix = tokenizer.encode(AR_TEMPLATE.rpartition("</explanation>")[2], add_special_tokens=False)
-    write_sidecar(folder, {
-        "role": "ar", **_common(data), "extraction": {"mse_scale": "sqrt_d_model"}, "tokens": {"critic_suffix_ids": suffix},
-        "prompt_templates": {"ar": AR_TEMPLATE}, "critic": {"extraction_layer_index": LAYER},
-    })  # fmt: skip
+    write_sidecar(folder, reconstructor_meta(tokenizer, AR_TEMPLATE, LAYER, _common(data)))
 
 
 def _common(data: ExplainedActivations) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -203,10 +203,3 @@ def pretrain(
 
 def _loss_of(model: Any, batches: TextBatches) -> Callable[[int], torch.Tensor]:
     return lambda step: next_token_loss(model, *batches.at(step))
-
-
-def held_out_texts(seed: int, count: int) -> Iterator[str]:
-    """Documents of the same kind that no training seed draws."""
-    rng = random.Random(f"held-out/{seed}")
-    for _ in range(count):
-        yield pretraining_document(rng).text

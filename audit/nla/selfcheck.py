@@ -161,14 +161,6 @@ def _check_effect(av: Verbalizer, logits: torch.Tensor, tolerance: float) -> Non
         )
 
 
-def marker_described(texts: Sequence[str], sidecar: Sidecar) -> str | None:
-    """Why texts, each for another vector, seem to describe the marker instead of its vector; ``None`` if they do not.
-
-    Certain signs first (``marker_named``), then whether the texts are nearly all the same (``all_alike``).
-    """
-    return marker_named(texts, sidecar) or all_alike(texts)
-
-
 def marker_named(texts: Sequence[str], sidecar: Sidecar) -> str | None:
     """Why it is certain: at least half of the texts hold the marker, or are CJK where the marker is a CJK sign."""
     said, marker = [text for text in texts if text.strip()], sidecar.injection_char or ""

@@ -13,7 +13,7 @@ import torch
 
 from audit.errors import RefusedInput
 from audit.nla import NlaPair, load_pair
-from audit.nla.selfcheck import all_alike, check_reconstructor, check_verbalizer, marker_described
+from audit.nla.selfcheck import all_alike, check_reconstructor, check_verbalizer, marker_named
 from audit.nla.sidecar import Sidecar, read_sidecar, write_sidecar
 from audit.records import Explanation
 from audit.stages.explanations import refuse_marker
@@ -141,23 +141,23 @@ CHINESE = [f"这是一个关于括号的符号,第{number}个" for number in ran
 
 
 def test_texts_in_the_markers_script_mean_that_the_injection_failed(sidecar: Sidecar) -> None:
-    assert marker_described(ENGLISH, sidecar) is None
+    assert marker_named(ENGLISH, sidecar) is None
     quoting = [f"The user asks in Chinese, {text[:6]}, {english}" for text, english in zip(CHINESE, ENGLISH, strict=True)]
-    assert marker_described(quoting, sidecar) is None
-    said = marker_described(CHINESE[:12] + ENGLISH[:8], sidecar)
+    assert marker_named(quoting, sidecar) is None
+    said = marker_named(CHINESE[:12] + ENGLISH[:8], sidecar)
     assert said is not None and "60%" in said and "injection failed" in said
-    assert marker_described(CHINESE[:5] + ENGLISH[:15], sidecar) is None
-    assert marker_described(CHINESE, replace(sidecar, injection_char="*")) is None
+    assert marker_named(CHINESE[:5] + ENGLISH[:15], sidecar) is None
+    assert marker_named(CHINESE, replace(sidecar, injection_char="*")) is None
 
 
 def test_texts_that_name_the_marker_mean_it_too(sidecar: Sidecar) -> None:
     naming = [f"The sign {sidecar.injection_char} stands alone, {number}" for number in range(10)]
-    assert "injection character" in str(marker_described(naming, sidecar))
-    assert marker_described(naming[:7], sidecar) is None, "too few to tell"
+    assert "injection character" in str(marker_named(naming, sidecar))
+    assert marker_named(naming[:7], sidecar) is None, "too few to tell"
 
 
 def test_texts_that_are_all_the_same_do_not_depend_on_the_vector(sidecar: Sidecar) -> None:
     same = ["A sign in brackets."] * 19
-    assert "word for word" in str(marker_described([*same, "Something else."], sidecar))
+    assert "word for word" in str(all_alike([*same, "Something else."]))
     assert all_alike(same[:10] + ENGLISH[:10]) is None
     assert all_alike([""] * 30) is None
