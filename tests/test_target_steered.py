@@ -85,6 +85,7 @@ def test_a_block_that_is_not_chosen_computes_as_ever(tiny_target: Any) -> None:
 
 def test_strength_zero_and_none_change_no_bit_and_nothing_stays_behind(tiny_target: Any) -> None:
     model = tiny_target.model
+    hooks = [list(block._forward_hooks) for block in model.model.layers]
     with torch.inference_mode():
         plain = model(torch.tensor([IDS])).logits
         for steering in (None, Steering(directions(), 0.0)):
@@ -94,7 +95,7 @@ def test_strength_zero_and_none_change_no_bit_and_nothing_stays_behind(tiny_targ
             assert not torch.equal(model(torch.tensor([IDS])).logits, plain)
             raise KeyError
         assert torch.equal(model(torch.tensor([IDS])).logits, plain)
-    assert not any(block._forward_hooks for block in model.model.layers)
+    assert [list(block._forward_hooks) for block in model.model.layers] == hooks
 
 
 def test_a_batch_gives_what_lone_prompts_give(tiny_target: Any) -> None:

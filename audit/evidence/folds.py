@@ -113,11 +113,16 @@ def logistic(scale: Any, strength: float) -> Fit:
     """Fits ``scale()`` (a scikit-learn transformer) and a logistic regression on what it gives; ``strength`` is its ``C``."""
 
     def fit(features: Any, labels: Labels, weights: Weights) -> Scorer:
+        from scipy.sparse import issparse
         from sklearn.linear_model import LogisticRegression
 
         scaler = scale().fit(features)
-        regression = LogisticRegression(C=strength, max_iter=500).fit(scaler.transform(features), labels, sample_weight=weights)
-        return lambda rows: np.asarray(regression.decision_function(scaler.transform(rows)), dtype=np.float64)
+        scaled = scaler.transform(features)
+        # A column that is empty here would get the coefficient nought; hashed words leave nearly all of them empty.
+        used = np.flatnonzero(scaled.getnnz(axis=0)) if issparse(scaled) else slice(None)
+        regression = LogisticRegression(C=strength, solver="newton-cg" if issparse(scaled) else "lbfgs", tol=1e-5, max_iter=500)
+        regression.fit(scaled[:, used], labels, sample_weight=weights)
+        return lambda rows: np.asarray(regression.decision_function(scaler.transform(rows)[:, used]), dtype=np.float64)
 
     return fit
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase, Qwen2ForCausalLM
 
+    from audit.training.processes import Processes
+
 VOCABULARY = 2048
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 INJECTION_CHARACTER = "\u2726"
@@ -165,14 +167,18 @@ class TextBatches:
         return batches
 
 
-def next_token_loss(model: Any, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Weighted mean cross-entropy of the next token; both arguments are ``[B, T]``."""
+def next_token_loss(model: Any, ids: torch.Tensor, weights: torch.Tensor, group: Processes) -> torch.Tensor:
+    """Weighted mean cross-entropy of the next token; ``ids`` and ``weights`` are ``[B, T]``.
+
+    Each process of ``group`` takes its share of the rows and divides by the weight of all: the mean over the processes is the loss.
+    """
     import torch
 
+    mean_weight = weights[:, 1:].sum() / group.size
+    ids, weights = ids[group.rank :: group.size], weights[group.rank :: group.size, 1:].flatten()
     logits = model(input_ids=ids[:, :-1], use_cache=False).logits
     losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-    weights = weights[:, 1:].flatten()
-    return (losses * weights).sum() / weights.sum()
+    return (losses * weights).sum() / mean_weight
 
 
 def pretrain(
@@ -183,23 +189,30 @@ def pretrain(
     batch: int,
     state: Path,
     report: Callable[[int, float, float], None],
+    group: Processes | None = None,
 ) -> None:
     """Trains the target in phases, each with a learning rate and documents of its own, and saves it to ``folder`` (bfloat16 on disk).
 
-    Resumable from ``state``; the tokenizer is saved beside the weights.
+    Resumable from ``state``; the tokenizer is saved beside the weights. ``group``: the processes that share each batch.
     """
     import torch
 
     from audit.target.loading import load_tokenizer
+    from audit.training.processes import Processes
+
+    group = group or Processes()
+    group.check_batch(batch, "A batch of the target's documents")
 
     tokenizer = load_tokenizer(tokenizer_folder)
     model = new_target(seed)
     for number, phase in enumerate(phases):
         batches = TextBatches(tokenizer, f"{seed}/{number}" if number else str(seed), batch, phase.mix)
-        train(model, _loss_of(model, batches), phase.loop, state / f"phase-{number}", report)
-    model.to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+        loss_at = _loss_of(model, batches, group)
+        train(model, loss_at, phase.loop, state / f"phase-{number}", report if group.is_main else None, group=group)
+    if group.is_main:
+        model.to(torch.bfloat16).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
 
 
-def _loss_of(model: Any, batches: TextBatches) -> Callable[[int], torch.Tensor]:
-    return lambda step: next_token_loss(model, *batches.at(step))
+def _loss_of(model: Any, batches: TextBatches, group: Processes) -> Callable[[int], torch.Tensor]:
+    return lambda step: next_token_loss(model, *batches.at(step), group)

@@ -96,13 +96,19 @@ def fit(rows: Sequence[LabelledRow]) -> Classifier:
 
 def _fit_linear(texts: Sequence[_Terms], labels: npt.NDArray[np.str_]) -> tuple[Any, Any]:
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import FeatureUnion
 
     words = TfidfVectorizer(analyzer=itemgetter("words"), sublinear_tf=True, min_df=2)
     concepts = TfidfVectorizer(analyzer=itemgetter("concepts"), min_df=2)
     features = FeatureUnion([("words", words), ("concepts", concepts)], transformer_weights={"words": 1.0, "concepts": CONCEPT_WEIGHT})
-    return features, LogisticRegression(C=20.0, class_weight="balanced", max_iter=2000).fit(features.fit_transform(texts), labels)
+    return features, _logistic().fit(features.fit_transform(texts), labels)
+
+
+def _logistic() -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    # On sparse terms the second-order solver takes an eighth of the time of the default one and ends nearer the optimum.
+    return LogisticRegression(C=20.0, class_weight="balanced", solver="newton-cg", tol=1e-5, max_iter=2000)
 
 
 def _terms(text: str) -> _Terms:

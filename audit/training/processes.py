@@ -72,8 +72,11 @@ class Processes:
             return
         parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         gradients = [torch.zeros_like(parameter) if parameter.grad is None else parameter.grad for parameter in parameters]
-        for parameter, mean in zip(parameters, self._accelerator.reduce(gradients, reduction="mean"), strict=True):
-            parameter.grad = mean
+        # In one message: a message for each parameter takes a small model longer than its step.
+        together = torch.cat([gradient.flatten() for gradient in gradients])
+        means = self._accelerator.reduce(together, reduction="mean").split([gradient.numel() for gradient in gradients])
+        for parameter, mean in zip(parameters, means, strict=True):
+            parameter.grad = mean.view_as(parameter)
 
     def total(self, number: float) -> float:
         """The sum of a number over the processes."""
