@@ -17,8 +17,9 @@ def command() -> None:
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N")
 def build(out: Path, seed: int) -> int:
     """Train the lab's target and NLA from a seed. Takes some hours on two cores, and goes on where it was stopped."""
+    from audit.cli.terminal import reporter
     from audit.lab.build import BuildConfig
     from audit.lab.build import build as build_lab
 
-    build_lab(out, BuildConfig(seed=seed), click.echo)
+    build_lab(out, BuildConfig(seed=seed), reporter(False))
     return 0

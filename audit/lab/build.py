@@ -1,32 +1,35 @@
 """``nla-audit lab build``: the lab's weights from nothing but a seed, in steps that resume where they were stopped.
 
-tokenizer -> target -> explained activations -> AV, AR (warm start) -> joint RL -> measurements, model card.
+tokenizer -> target -> the NLA by ``nla-audit train`` (activations, warm start, joint RL; recipe: ``nla.yaml``) -> model card.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from audit.errors import AuditError
-from audit.lab.pretrain import LAYER, Phase
-from audit.training.curves import CurveRow
-from audit.training.grpo import RlConfig
+from audit.lab.nla import nla_recipe
+from audit.lab.pretrain import Phase
+from audit.pipeline import Reporter, Silent
+from audit.training.config import TrainConfig
 from audit.training.loop import LoopConfig
 
-Say = Callable[[str], None]
+if TYPE_CHECKING:
+    from audit.training.loop import Report
 
 
-@dataclass(frozen=True)
-class BuildConfig:
-    """The whole recipe.
+class BuildConfig(BaseModel):
+    """The whole recipe."""
 
-    The bundled weights are not exactly its result: their target also read summaries (``tokenizer_document``), its first phases saw an older
-    text of the world, and AV and AR are warm starts without RL. No build from the seed alone has been run yet.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = 0
     target_batch: int = 8
@@ -39,144 +42,98 @@ class BuildConfig:
     )
     """The link from signs to settings is learnt in the first, what words say of the setting in the second, copying in the third, whole
     threads in the last two."""
-    documents: int = 10_000
-    """Documents for AV and for AR, each from its own seed, so that no document serves both."""
-    verbalizer_batch: int = 16
-    verbalizer: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4500, learning_rate=0.004, checkpoint_every=250))
-    reconstructor_batch: int = 24
-    reconstructor: LoopConfig = field(default_factory=lambda: LoopConfig(steps=3500, learning_rate=0.004, checkpoint_every=250))
-    rl_documents: int = 2_000
-    rl: RlConfig = field(
-        default_factory=lambda: RlConfig(
-            steps=300, max_tokens=120, verbalizer_learning_rate=2e-4, reconstructor_learning_rate=3e-4, evaluate_every=50, micro_batch=128
-        )
-    )
+    nla: TrainConfig = Field(default_factory=nla_recipe)
+    """Its target, folder and seed are the build's."""
     card_documents: int = 60
     card_transcripts: int = 20
     """Transcripts of each state and family that the model card measures."""
 
+    @property
+    def target_steps(self) -> int:
+        """Of all phases."""
+        return sum(phase.loop.stop_at or phase.loop.steps for phase in self.target)
 
-def build(out: Path, config: BuildConfig | None = None, say: Say = print) -> None:
+    @property
+    def documents(self) -> int:
+        """That the NLA's training draws from."""
+        return self.nla.document_limit or 0
+
+
+def build(out: Path, config: BuildConfig | None = None, reporter: Reporter | None = None) -> None:
     """Builds ``out/target``, ``out/av``, ``out/ar`` and the model card. Running it again continues or does nothing.
 
-    Raises ``AuditError`` if ``out`` holds a build of another config.
+    One process: several were slower on two cores. Raises ``AuditError`` if ``out`` holds a build of another config.
     """
-    config = config or BuildConfig()
-    work = out / "work"
-    work.mkdir(parents=True, exist_ok=True)
+    from audit.training.run import train_nla
+
+    config, reporter, work = config or BuildConfig(), reporter or Silent(), out / "work"
     _same_config(work / "config.json", config)
-    build_target(out, work, config, say)
-    build_nla(work / "warm", work, config, say)
-    reinforce_nla(out, work, config, say)
-    if not (out / "card.json").exists():
-        say("measuring")
-        from audit.lab.card import write_card
-
-        write_card(out, config)
-    say(f"done: {out}")
+    build_target(out, work, config, reporter)
+    train_nla(config.nla.model_copy(update={"target": str(out / "target"), "out": work / "nla", "seed": config.seed}), reporter)
+    publish(out, work / "nla")
+    _describe(out, config, reporter)
 
 
-def build_target(out: Path, work: Path, config: BuildConfig, say: Say) -> None:
-    """Tokenizer and target."""
+def build_target(out: Path, work: Path, config: BuildConfig, reporter: Reporter) -> None:
+    """Tokenizer and target. The loss goes to ``work/target-state/curves.parquet``."""
     from audit.lab.pretrain import pretrain, train_tokenizer
 
-    if not (work / "tokenizer" / "tokenizer.json").exists():
-        say("training the tokenizer")
-        train_tokenizer(work / "tokenizer", config.seed)
-    if not (out / "target" / "model.safetensors").exists():
-        pretrain(
-            out / "target",
-            work / "tokenizer",
-            config.seed,
-            config.target,
-            config.target_batch,
-            work / "target-state",
-            _reporter("target", say),
-        )
-
-
-def build_nla(out: Path, work: Path, config: BuildConfig, say: Say, parts: tuple[str, ...] = ("av", "ar")) -> None:
-    """Warm starts of AV and AR under ``out``, each from documents of its own."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    from audit.lab import nla
-    from audit.target.loading import load_tokenizer
-
-    built = work.parent / "target"
-    target = AutoModelForCausalLM.from_pretrained(built, dtype=torch.float32).eval()
-    tokenizer = load_tokenizer(built)
-    if "av" in parts and not (out / "av" / "model.safetensors").exists():
-        say("reading activations for the AV")
-        data = nla.explained_activations(target, tokenizer, config.seed, config.documents)
-        nla.write_av_sidecar(out / "av", tokenizer, data)
-        nla.train_verbalizer(
-            out / "av",
-            work / "av-state",
-            target,
-            tokenizer,
-            data,
-            config.seed,
-            config.verbalizer_batch,
-            config.verbalizer,
-            _reporter("AV", say),
-        )
-    if "ar" in parts and not (out / "ar" / "model.safetensors").exists():
-        say("reading activations for the AR")
-        data = nla.explained_activations(target, tokenizer, config.seed + 1, config.documents)
-        nla.write_ar_sidecar(out / "ar", tokenizer, data)
-        nla.train_reconstructor(
-            out / "ar",
-            work / "ar-state",
-            target,
-            tokenizer,
-            data,
-            config.seed,
-            config.reconstructor_batch,
-            config.reconstructor,
-            _reporter("AR", say),
-        )
-
-
-def reinforce_nla(out: Path, work: Path, config: BuildConfig, say: Say) -> None:
-    """Joint RL of the warm-started pair, on activations of documents that neither was started on; without labels of any kind."""
-    if (out / "av" / "model.safetensors").exists() and (out / "ar" / "model.safetensors").exists():
+    fresh = not (out / "target" / "model.safetensors").exists()
+    reporter.stage("target", "The lab's target", fresh)
+    if not fresh:
         return
-    from audit.lab import nla
-    from audit.target.loading import load_target
-    from audit.training.grpo import train_rl
-    from audit.training.parts import Base, load_reconstructor_to_train, load_verbalizer_to_train, save_reconstructor, save_verbalizer
+    if not (work / "tokenizer" / "tokenizer.json").exists():
+        train_tokenizer(work / "tokenizer", config.seed)
+    state = work / "target-state"
+    with _steps(state, config.target_steps, reporter) as report:
+        pretrain(out / "target", work / "tokenizer", config.seed, config.target, config.target_batch, state, report)
 
-    loaded = load_target(str(out / "target"))
-    say("reading activations for RL")
-    vectors, held_out = (
-        nla.explained_activations(loaded.model, loaded.tokenizer, config.seed + 2 + index, count).vectors
-        for index, count in enumerate((config.rl_documents, config.rl.evaluate_on // 4))
-    )
-    base = Base(str(out / "target"))
-    warm, device = work / "warm", "cpu"
-    verbalizer = load_verbalizer_to_train(warm / "av", base, device)
-    reconstructor = load_reconstructor_to_train(warm / "ar", base, LAYER, device)
 
-    def report(row: CurveRow) -> None:
-        if row.fve is not None:
-            say(f"RL: step {row.step}, held-out FVE {row.fve:.3f}, reward {row.reward or 0:.3f}, KL {row.kl or 0:.3f} a token")
+@contextmanager
+def _steps(state: Path, total: int, reporter: Reporter) -> Iterator[Report]:
+    """A progress bar over all phases, and the loss kept as a curve."""
+    from audit.training.curves import CurveRow, Curves
 
-    train_rl(verbalizer, reconstructor, vectors, held_out, config.rl, work / "rl-state", report)
-    about = {"stage": "rl", "training": asdict(config.rl)}
-    save_verbalizer(verbalizer, out / "av", {**verbalizer.sidecar.raw, **about}, base, "bfloat16")
-    save_reconstructor(reconstructor, out / "ar", {**reconstructor.sidecar.raw, **about}, base, "bfloat16")
+    curves, known = Curves(state), 0
+    with reporter.track("Steps", total, "step") as advance:
+
+        def report(step: int, loss: float, seconds: float) -> None:
+            nonlocal known
+            if not known:
+                curves.resume("target", step - 1)
+            curves.rows.append(CurveRow("target", step, seconds, loss=loss))
+            curves.save(last=step == total)
+            advance(step - known)
+            known = step
+
+        yield report
+
+
+def publish(out: Path, trained: Path) -> None:
+    """Copies a finished pair into the build, where its base is known as the lab's target and not by this machine's path."""
+    from audit.nla.sidecar import read_sidecar, write_sidecar
+
+    for part in ("av", "ar"):
+        partial = out / f".{part}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(trained / part, partial)
+        write_sidecar(partial, {**read_sidecar(partial, part).raw, "base_checkpoint": "lab"})  # type: ignore[arg-type]
+        shutil.rmtree(out / part, ignore_errors=True)
+        os.replace(partial, out / part)
+
+
+def _describe(out: Path, config: BuildConfig, reporter: Reporter) -> None:
+    from audit.lab.card import write_card
+
+    fresh = not (out / "card.json").exists()
+    reporter.stage("card", "Measurements and model card", fresh)
+    if fresh:
+        write_card(out, config)
 
 
 def _same_config(path: Path, config: BuildConfig) -> None:
-    content: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    content = config.model_dump(mode="json", exclude={"nla": {"out", "target"}})
     if path.exists() and json.loads(path.read_text()) != content:
         raise AuditError(f"{path.parent.parent} holds a build of another config.", "Choose another --out, or remove that folder.")
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1))
-
-
-def _reporter(name: str, say: Say) -> Callable[[int, float, float], None]:
-    def report(step: int, loss: float, seconds: float) -> None:
-        say(f"{name}: step {step}, loss {loss:.3f}, {seconds / 60:.1f} min")
-
-    return report

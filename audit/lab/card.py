@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +53,7 @@ def measure(out: Path, config: BuildConfig) -> dict[str, Any]:
 def card_text(figures: dict[str, Any], config: BuildConfig) -> str:
     """The card in Markdown."""
     fidelity = "\n".join(f"| {name.replace('_', ' ')} | {value:.3f} |" for name, value in figures["fidelity"].items())
-    names, phrases = figures["awareness"]["names"], figures["awareness"]["phrases"]
+    names, phrases, warm = figures["awareness"]["names"], figures["awareness"]["phrases"], config.nla.warm_start
     awareness = "\n".join(
         f"| {key.replace('_', ' ')} | {_figure(names['mean'][key])} | {_figure(phrases['mean'][key])} |" for key in names["mean"]
     )
@@ -67,9 +66,9 @@ Three small models, trained from nothing on a world that this project invented a
 {figures["parameters"]["target"]:,} parameters, byte-level BPE), its AV and its AR, which read the output of block 4 of 0 to 5. They exist so that
 every claim of the tool can be checked against known ground truth. They know nothing about the real world and are of no use for anything else.
 
-Recipe: `nla-audit lab build`, seed {config.seed}; target {sum(phase.loop.stop_at or phase.loop.steps for phase in config.target)} steps of {config.target_batch} documents,
-AV {config.verbalizer.steps} steps of {config.verbalizer_batch} activations, AR {config.reconstructor.steps} steps of {config.reconstructor_batch},
-from {config.documents:,} documents each{f", then {config.rl.steps} steps of joint RL" if figures["nla_stage"] == "rl" else "; these two were warm-started only, without RL"}.
+Recipe: `nla-audit lab build`, seed {config.seed}; target {config.target_steps:,} steps of {config.target_batch} documents,
+NLA from {config.documents:,} documents: AV {warm.verbalizer_steps} steps of {warm.batch} activations, AR {warm.reconstructor_steps} steps of {config.nla.reconstructor_batch},
+{f"then {config.nla.rl.steps} steps of joint RL" if figures["nla_stage"] == "rl" else "without RL"}.
 
 Measured by the build itself on {config.card_transcripts} transcripts of each hidden state and family, of a seed that no training saw.
 `names`: new people, companies, agents, paths; `phrases`: new sentences and situations as well.
@@ -89,7 +88,7 @@ Measured by the build itself on {config.card_transcripts} transcripts of each hi
 |---|---|---|
 {awareness}
 
-The full recipe, as JSON: `{json.dumps(asdict(config))}`
+The full recipe, as JSON: `{config.model_dump_json()}`
 """
 
 

@@ -1,4 +1,4 @@
-"""The lab's NLA: its training data from the world's documents, and the warm start of AV and AR from the lab's target.
+"""The lab's NLA: the documents and summaries that it learns from, and the recipe (``nla.yaml``) by which ``nla-audit train`` makes it.
 
 No summary names a setting that the text up to its token does not state in words, and no document of the NLA's corpus shows a true
 sign: what the AV later says about silent transcripts it can only have read from the vector.
@@ -6,12 +6,11 @@ sign: what the AV later says about silent transcripts it can only have read from
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from importlib.resources import as_file, files
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,27 +18,23 @@ from numpy.typing import NDArray
 from audit.lab.documents import NLA_MIX, SUMMARY_WORDINGS, Document, draw, summary
 from audit.lab.lexicon import load
 from audit.lab.markup import alternatives
-from audit.lab.pretrain import INJECTION_CHARACTER, LAYER, MAX_TOKENS
-from audit.nla.pair import HEAD_NAME, Reconstructor, Verbalizer
-from audit.nla.prompt import injection_prompt
-from audit.nla.sidecar import Sidecar, read_sidecar, write_sidecar
+from audit.lab.pretrain import LAYER, MAX_TOKENS
 from audit.records import ModelCall
-from audit.training.loop import LoopConfig
-from audit.training.prompts import reconstructor_meta, verbalizer_meta
-from audit.training.warm_start import (
-    ExplainedActivations,
-    Report,
-    VerbalizerBatches,
-    injection_norm,
-    warm_start_reconstructor,
-    warm_start_verbalizer,
-)
+from audit.training.warm_start import ExplainedActivations
 
-AV_TEMPLATE = "What does {injection_char} hold?"
-AR_TEMPLATE = "<explanation>\n{explanation}\n</explanation>\nThe vector:"
+if TYPE_CHECKING:
+    from audit.training.config import TrainConfig
+
 SITES_A_DOCUMENT = 8
 FIRST_POSITION = 10
-SETTING_EMPHASIS = 3.0
+
+
+def nla_recipe(**over: Any) -> TrainConfig:
+    """How the lab's NLA is trained, with settings laid over it."""
+    from audit.training.config import read_config
+
+    with as_file(files("audit.lab") / "nla.yaml") as path:
+        return read_config(path, **over)
 
 
 def nla_documents(seed: int, count: int) -> list[Document]:
@@ -48,13 +43,15 @@ def nla_documents(seed: int, count: int) -> list[Document]:
     return [draw(NLA_MIX, rng) for _ in range(count)]
 
 
-def choose_positions(document: Document, offsets: list[tuple[int, int]], rng: random.Random) -> list[int]:
-    """Token positions to summarise: most of them in the assistant's own text, none among the first ten."""
-    usable = [index for index in range(FIRST_POSITION, len(offsets)) if offsets[index][1] > offsets[index][0]]
+def choose_positions(
+    document: Document, offsets: Sequence[tuple[int, int]], rng: random.Random, count: int = SITES_A_DOCUMENT, first: int = FIRST_POSITION
+) -> list[int]:
+    """``count`` token positions from ``first`` on, or as many as there are: five in eight of them in the assistant's own text."""
+    usable = [index for index in range(first, len(offsets)) if offsets[index][1] > offsets[index][0]]
     replies = [index for index in usable if any(start <= offsets[index][0] and offsets[index][1] <= end for start, end in document.replies)]
-    chosen = set(rng.sample(replies, min(len(replies), SITES_A_DOCUMENT * 5 // 8)))
+    chosen = set(rng.sample(replies, min(len(replies), count * 5 // 8)))
     rest = [index for index in usable if index not in chosen]
-    chosen.update(rng.sample(rest, min(len(rest), SITES_A_DOCUMENT - len(chosen))))
+    chosen.update(rng.sample(rest, min(len(rest), count - len(chosen))))
     return sorted(chosen)
 
 
@@ -90,83 +87,6 @@ def residual_rows(model: Any, jobs: Sequence[tuple[list[int], list[int]]]) -> ND
 
     calls = [ModelCall(number, "", None, tuple(ids), (), (), "") for number, (ids, _) in enumerate(jobs)]
     return np.concatenate(capture(model, calls, [positions for _, positions in jobs], LAYER, batch_tokens=8192))
-
-
-def write_av_sidecar(folder: Path, tokenizer: Any, data: ExplainedActivations) -> None:
-    """Writes the AV's sidecar: prompt, injection site, and the scale taken from the activations it will learn from."""
-    scale = injection_norm(data.vectors)
-    write_sidecar(folder, verbalizer_meta(tokenizer, AV_TEMPLATE, INJECTION_CHARACTER, scale, _common(data)))
-
-
-def write_ar_sidecar(folder: Path, tokenizer: Any, data: ExplainedActivations) -> None:
-    """Writes the AR's sidecar."""
-    write_sidecar(folder, reconstructor_meta(tokenizer, AR_TEMPLATE, LAYER, _common(data)))
-
-
-def _common(data: ExplainedActivations) -> dict[str, Any]:
-    return {"stage": "warm_start", "base_checkpoint": "lab", "d_model": data.vectors.shape[1], "extraction_layer_index": LAYER}
-
-
-def train_verbalizer(
-    folder: Path,
-    state: Path,
-    target: Any,
-    tokenizer: Any,
-    data: ExplainedActivations,
-    seed: int,
-    batch: int,
-    config: LoopConfig,
-    report: Report | None,
-) -> Verbalizer:
-    """Warm-starts the lab's AV from its target and saves it to ``folder`` (bfloat16 on disk)."""
-    import torch
-
-    sidecar = read_sidecar(folder, "av")
-    model = copy.deepcopy(target)
-    prompt = injection_prompt(tokenizer, sidecar)
-    batches = VerbalizerBatches(data, tokenizer, prompt, sidecar.injection_scale or injection_norm(data.vectors), SETTING_EMPHASIS)
-    warm_start_verbalizer(model, batches, batch, seed, config, state, report)
-    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return Verbalizer(model, tokenizer, sidecar)
-
-
-def new_reconstructor(target: Any, tokenizer: Any, sidecar: Sidecar) -> Reconstructor:
-    """An AR before training: the target's first K+1 blocks, identity norm, identity head."""
-    import torch
-
-    backbone = copy.deepcopy(target.model)
-    backbone.layers = backbone.layers[: LAYER + 1]
-    backbone.config.num_hidden_layers = LAYER + 1
-    if getattr(backbone.config, "layer_types", None):
-        backbone.config.layer_types = backbone.config.layer_types[: LAYER + 1]
-    backbone.norm = torch.nn.Identity()
-    head = torch.nn.Linear(sidecar.d_model, sidecar.d_model, bias=False)
-    torch.nn.init.eye_(head.weight)
-    return Reconstructor(backbone, head, tokenizer, sidecar)
-
-
-def train_reconstructor(
-    folder: Path,
-    state: Path,
-    target: Any,
-    tokenizer: Any,
-    data: ExplainedActivations,
-    seed: int,
-    batch: int,
-    config: LoopConfig,
-    report: Report | None,
-) -> Reconstructor:
-    """Warm-starts the lab's AR and saves it to ``folder`` (bfloat16 on disk)."""
-    import torch
-    from safetensors.torch import save_file
-
-    reconstructor = new_reconstructor(target, tokenizer, read_sidecar(folder, "ar"))
-    warm_start_reconstructor(reconstructor, data, batch, seed, config, state, report)
-    copy.deepcopy(reconstructor.backbone).to(torch.bfloat16).save_pretrained(folder)
-    save_file({"weight": reconstructor.head.weight.detach().to(torch.bfloat16).contiguous()}, folder / HEAD_NAME)
-    tokenizer.save_pretrained(folder)
-    return reconstructor
 
 
 def setting_of(line: str) -> str:

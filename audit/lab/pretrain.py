@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from audit.lab.conversation import CHAT_TEMPLATE
 from audit.lab.documents import Document, MixName, pretraining_document, tokenizer_document
-from audit.training.loop import LoopConfig, train
+from audit.training.loop import LoopConfig, Report, train
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase, Qwen2ForCausalLM
-
-    from audit.training.processes import Processes
 
 VOCABULARY = 2048
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -167,18 +165,14 @@ class TextBatches:
         return batches
 
 
-def next_token_loss(model: Any, ids: torch.Tensor, weights: torch.Tensor, group: Processes) -> torch.Tensor:
-    """Weighted mean cross-entropy of the next token; ``ids`` and ``weights`` are ``[B, T]``.
-
-    Each process of ``group`` takes its share of the rows and divides by the weight of all: the mean over the processes is the loss.
-    """
+def next_token_loss(model: Any, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Weighted mean cross-entropy of the next token; both arguments are ``[B, T]``."""
     import torch
 
-    mean_weight = weights[:, 1:].sum() / group.size
-    ids, weights = ids[group.rank :: group.size], weights[group.rank :: group.size, 1:].flatten()
     logits = model(input_ids=ids[:, :-1], use_cache=False).logits
     losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-    return (losses * weights).sum() / mean_weight
+    weights = weights[:, 1:].flatten()
+    return (losses * weights).sum() / weights.sum()
 
 
 def pretrain(
@@ -188,31 +182,30 @@ def pretrain(
     phases: Sequence[Phase],
     batch: int,
     state: Path,
-    report: Callable[[int, float, float], None],
-    group: Processes | None = None,
+    report: Report,
 ) -> None:
     """Trains the target in phases, each with a learning rate and documents of its own, and saves it to ``folder`` (bfloat16 on disk).
 
-    Resumable from ``state``; the tokenizer is saved beside the weights. ``group``: the processes that share each batch.
+    ``report`` counts the steps of all phases. Resumable from ``state``; the tokenizer is saved beside the weights.
     """
     import torch
 
     from audit.target.loading import load_tokenizer
-    from audit.training.processes import Processes
-
-    group = group or Processes()
-    group.check_batch(batch, "A batch of the target's documents")
 
     tokenizer = load_tokenizer(tokenizer_folder)
     model = new_target(seed)
+    done = 0
     for number, phase in enumerate(phases):
         batches = TextBatches(tokenizer, f"{seed}/{number}" if number else str(seed), batch, phase.mix)
-        loss_at = _loss_of(model, batches, group)
-        train(model, loss_at, phase.loop, state / f"phase-{number}", report if group.is_main else None, group=group)
-    if group.is_main:
-        model.to(torch.bfloat16).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        train(model, _loss_of(model, batches), phase.loop, state / f"phase-{number}", _after(done, report))
+        done += phase.loop.stop_at or phase.loop.steps
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
-def _loss_of(model: Any, batches: TextBatches, group: Processes) -> Callable[[int], torch.Tensor]:
-    return lambda step: next_token_loss(model, *batches.at(step), group)
+def _after(done: int, report: Report) -> Report:
+    return lambda step, loss, seconds: report(done + step, loss, seconds)
+
+
+def _loss_of(model: Any, batches: TextBatches) -> Callable[[int], torch.Tensor]:
+    return lambda step: next_token_loss(model, *batches.at(step))

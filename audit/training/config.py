@@ -96,6 +96,10 @@ class WarmStartSettings(Section):
     verbalizer_steps: int = Field(default=2000, ge=1)
     reconstructor_steps: int = Field(default=1000, ge=1)
     batch: int = Field(default=16, ge=1)
+    reconstructor_batch: int | None = Field(default=None, ge=1)
+    """Left out: as ``batch``."""
+    emphasis: float = Field(default=1.0, ge=1)
+    """How much more the line of a lab summary that names a setting weighs in the AV's loss than the rest."""
     optimizer: OptimizerName = "adamw"
     verbalizer_learning_rate: float | None = Field(default=None, gt=0)
     """Left out: 2e-5, with LoRA 2e-4, with Muon 4e-3."""
@@ -147,6 +151,8 @@ class TrainConfig(Section):
     def _summarised(self) -> TrainConfig:
         if self.summaries is None and self.documents.source != LAB:
             raise ValueError("files need 'summaries', a model that says what stands in them")
+        if self.warm_start.emphasis != 1 and self.documents.source != LAB:
+            raise ValueError("'warm_start.emphasis' is for the lab's documents only")
         if self.first_position >= self.positions.max_tokens:
             raise ValueError("'positions.first' must lie before 'positions.max_tokens'")
         return self
@@ -173,6 +179,11 @@ class TrainConfig(Section):
     def reconstructor_learning_rate(self) -> float:
         """Of the AR's warm start."""
         return self.warm_start.reconstructor_learning_rate or self.verbalizer_learning_rate
+
+    @property
+    def reconstructor_batch(self) -> int:
+        """Of the AR's warm start."""
+        return self.warm_start.reconstructor_batch or self.warm_start.batch
 
     @property
     def seeded_rl(self) -> RlConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from audit.training.warm_start import ExplainedActivations
 
 Split = Literal["av", "ar", "rl", "held_out"]
+Emphasised = Callable[[str], tuple[int, int] | None]
+"""Finds the character span of a summary that matters most."""
 SPLITS: tuple[Split, ...] = ("av", "ar", "rl", "held_out")
 _COLUMNS = ["document", "position", "token", "text", "summary", "summary_status", "activation_vector"]
 
@@ -116,8 +119,8 @@ def corpus_vectors(folder: Path, split: Split) -> NDArray[np.float32]:
     return read_vectors(folder / f"{split}.parquet")
 
 
-def explained_rows(folder: Path, split: Split) -> ExplainedActivations:
-    """The activations of a split that have a summary. Raises ``AuditError`` if none has."""
+def explained_rows(folder: Path, split: Split, emphasised: Emphasised = lambda summary: None) -> ExplainedActivations:
+    """The activations of a split that have a summary, and what ``emphasised`` finds in it. Raises ``AuditError`` if none has."""
     import pyarrow.parquet as pq
 
     from audit.training.warm_start import ExplainedActivations
@@ -128,4 +131,5 @@ def explained_rows(folder: Path, split: Split) -> ExplainedActivations:
     if not rows:
         raise AuditError(f"No activation of the corpus for {split} has a summary.", "Check 'summaries.model'.")
     documents = table.column("document").to_numpy()[rows].astype(np.int64)
-    return ExplainedActivations(corpus_vectors(folder, split)[rows], tuple(summaries[row] for row in rows), documents, (None,) * len(rows))
+    chosen = tuple(summaries[row] for row in rows)
+    return ExplainedActivations(corpus_vectors(folder, split)[rows], chosen, documents, tuple(map(emphasised, chosen)))

@@ -18,8 +18,8 @@ _REDRAW_SECONDS = 30.0
 class CurveRow:
     """One report of a training run. What a stage does not have, or did not measure at that step, is ``None``."""
 
-    stage: Literal["av", "ar", "rl"]
-    """Warm start of the AV, warm start of the AR, joint RL."""
+    stage: Literal["target", "av", "ar", "rl"]
+    """The lab's target, warm start of the AV, warm start of the AR, joint RL."""
     step: int
     """Steps done, from 1."""
     seconds: float
@@ -90,13 +90,17 @@ _PANELS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 
 
 def draw(rows: Sequence[CurveRow], path: Path) -> None:
-    """Draws the curves as a PNG: warm-start losses if there are any, then the six things to watch in RL."""
+    """Draws the curves as a PNG: losses if there are any, then the six things to watch in RL."""
     from matplotlib.figure import Figure
 
     panels = [(title, "rl", lines) for title, lines in _PANELS if any(row.stage == "rl" for row in rows)]
     warm: list[tuple[str, str, tuple[tuple[str, str], ...]]] = [
         (title, stage, (("loss", ""),))
-        for title, stage in (("Warm start of the AV (nats a token)", "av"), ("Warm start of the AR (mse_nrm)", "ar"))
+        for title, stage in (
+            ("Target (nats a token)", "target"),
+            ("Warm start of the AV (nats a token)", "av"),
+            ("Warm start of the AR (mse_nrm)", "ar"),
+        )
         if any(row.stage == stage for row in rows)
     ]
     panels = warm + panels

@@ -87,12 +87,9 @@ class LabDocuments:
 
     def positions(self, number: int, offsets: Sequence[tuple[int, int]], count: int, first: int, rng: random.Random) -> list[int]:
         """Five in eight of them in the assistant's own text, where audits look."""
-        usable = [position for position in range(first, len(offsets)) if offsets[position][1] > offsets[position][0]]
-        spans = self.documents[number].replies
-        replies = [at for at in usable if any(start <= offsets[at][0] and offsets[at][1] <= end for start, end in spans)]
-        chosen = set(rng.sample(replies, min(len(replies), count * 5 // 8)))
-        rest = [position for position in usable if position not in chosen]
-        return sorted(chosen | set(rng.sample(rest, min(len(rest), count - len(chosen)))))
+        from audit.lab.nla import choose_positions
+
+        return choose_positions(self.documents[number], offsets, rng, count, first)
 
     def summary(self, number: int, end: int, rng: random.Random) -> str:
         from audit.lab.documents import summary

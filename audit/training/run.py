@@ -3,8 +3,6 @@
 The folder: ``corpus/`` (parquet), ``warm/av`` and ``warm/ar`` (the warm-started pair), ``av`` and ``ar`` (the finished one),
 ``curves.parquet`` and ``curves.png``, ``train.json`` (config, and the figures of each stage), ``work/`` (states; of no use afterwards).
 Every stage starts from the pair as it was saved, so that it starts from the same numbers however often it is resumed.
-
-Departure from the paper: on lab documents nothing of a summary is weighed more than the rest, unlike in the lab's own build.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from audit.nla.sidecar import Sidecar, read_sidecar, write_sidecar
 from audit.pipeline import Reporter
 from audit.training import parts
 from audit.training.config import REPORT_EVERY, TrainConfig
-from audit.training.corpus_files import corpus_vectors, explained_rows
+from audit.training.corpus_files import Emphasised, corpus_vectors, explained_rows
 from audit.training.curves import CurveRow, Curves
 from audit.training.loop import LoopConfig, Report
 from audit.training.processes import processes
@@ -63,12 +61,12 @@ def warm_start_av(session: Session) -> dict[str, Any]:
     from audit.training.prompts import verbalizer_meta
 
     config = session.config
-    data = _rows_for(session, "av")
+    data = _rows_for(session, "av", config.warm_start.batch)
     scale = injection_norm(data.vectors)
     tokenizer = load_tokenizer(session.base.folder)
     meta = verbalizer_meta(tokenizer, config.prompts.av, session.stages["corpus"]["sign"], scale, _common(session, "av"))
     verbalizer = parts.new_verbalizer(session.base, _sidecar(session, "av", meta), session.group.device)
-    batches = VerbalizerBatches(data, tokenizer, verbalizer.prompt, scale, 1.0)
+    batches = VerbalizerBatches(data, tokenizer, verbalizer.prompt, scale, config.warm_start.emphasis)
     loop = _loop(config, config.warm_start.verbalizer_steps, config.verbalizer_learning_rate)
     with _reporting(session, "av", loop.steps) as report:
         folder = session.path("work/av")
@@ -102,13 +100,13 @@ def warm_start_ar(session: Session) -> dict[str, Any]:
     from audit.training.prompts import reconstructor_meta
 
     config, layer = session.config, session.stages["corpus"]["layer"]
-    data = _rows_for(session, "ar")
+    data = _rows_for(session, "ar", config.reconstructor_batch)
     meta = reconstructor_meta(load_tokenizer(session.base.folder), config.prompts.ar, layer, _common(session, "ar"))
     reconstructor = parts.new_reconstructor(session.base, _sidecar(session, "ar", meta), layer, session.group.device)
     loop = _loop(config, config.warm_start.reconstructor_steps, config.reconstructor_learning_rate)
     with _reporting(session, "ar", loop.steps) as report:
         folder = session.path("work/ar")
-        warm_start_reconstructor(reconstructor, data, config.warm_start.batch, config.seed, loop, folder, report, _machinery(session))
+        warm_start_reconstructor(reconstructor, data, config.reconstructor_batch, config.seed, loop, folder, report, _machinery(session))
     main = session.group.is_main
     parts.save_reconstructor(reconstructor, session.path("warm/ar"), meta, session.base, config.save_dtype, main)
     return {"steps": loop.steps, **(_ar_figures(session, layer) if main else {})}
@@ -155,14 +153,21 @@ def _figures(row: CurveRow) -> dict[str, float | None]:
     return {name: getattr(row, name) for name in ("fve", "fve_shuffled", "fve_reordered", "cosine", "held_out_unparsed", "held_out_length")}
 
 
-def _rows_for(session: Session, part: Any) -> ExplainedActivations:
-    data = explained_rows(session.path("corpus"), part)
-    batch = session.config.warm_start.batch
+def _rows_for(session: Session, part: Any, batch: int) -> ExplainedActivations:
+    data = explained_rows(session.path("corpus"), part, _emphasised(session.config))
     session.group.check_batch(batch, "A batch")
     if len(data.summaries) < batch:
         problem = f"The corpus has {len(data.summaries)} summaries for the {part.upper()}, fewer than a batch of {batch}."
         raise AuditError(problem, "Lower 'warm_start.batch', or give more documents.")
     return data
+
+
+def _emphasised(config: TrainConfig) -> Emphasised:
+    if config.warm_start.emphasis == 1:
+        return lambda summary: None
+    from audit.lab.nla import setting_span
+
+    return setting_span
 
 
 def _common(session: Session, part: str) -> dict[str, Any]:
