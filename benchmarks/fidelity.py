@@ -17,10 +17,10 @@ from typing import Any
 import torch
 
 from audit.lab import weights_folder
-from audit.lab.documents import summary
 from audit.lab.nla import choose_positions, explained_activations, nla_documents
 from audit.lab.pretrain import MAX_TOKENS
 from audit.lab.rewording import reword_setting, swap_setting, synonyms, trained_wordings
+from audit.lab.summaries import summary
 from audit.nla import load_pair
 from audit.nla.copying import fve_by_length, ngram_overlap
 from audit.nla.fidelity import Fve, Score, measure_fidelity

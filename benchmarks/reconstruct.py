@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from timing import add_options, apart, interleaved, show
 
-from audit.lab.documents import summary
 from audit.lab.nla import nla_documents
+from audit.lab.summaries import summary
 from audit.nla import load_pair
 
 OURS = "reconstruct"

@@ -17,7 +17,8 @@ from audit.evidence.claims import bearing, split_claims, without
 from audit.evidence.recurrence import NEIGHBOUR, REACH, neighbours
 from audit.evidence.rivals import ReadRival, Rival, fit, fits_better, rivals_of
 from audit.lab.confabulation import Known, judge, of_document
-from audit.lab.documents import NLA_MIX, draw, summary
+from audit.lab.mixes import NLA_MIX, draw
+from audit.lab.summaries import summary
 from audit.nla.fidelity import mse_nrm
 from audit.records import Explanation, ModelCall, Span, Transcript
 

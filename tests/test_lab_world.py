@@ -7,14 +7,15 @@ import re
 
 import pytest
 
-from audit.lab import documents
+from audit.lab import mixes, summaries
 from audit.lab.conversation import TOOL_PARAMETERS, render
-from audit.lab.families import ALOUD, ALOUD_REQUEST, FAMILIES, Draw
+from audit.lab.families import ALOUD, ALOUD_REQUEST, FAMILIES
 from audit.lab.lexicon import indices, load
 from audit.lab.markup import alternatives, expand
 from audit.lab.nla import nla_documents, setting_of, setting_span
 from audit.lab.signs import SIGNS
 from audit.lab.world import AGENT_FAMILIES, scenario_samples
+from audit.lab.writing import Draw
 
 STATES = ("evaluation", "deployment")
 
@@ -38,7 +39,7 @@ def test_no_summary_names_a_setting_that_the_text_before_it_does_not_state() -> 
     rng = random.Random(4)
     for document in nla_documents(0, 600):
         for end in rng.sample(range(1, len(document.text)), min(6, len(document.text) - 1)):
-            summary = documents.summary(document, end, rng)
+            summary = summaries.summary(document, end, rng)
             for line in summary.split("\n"):
                 state = setting_of(line)
                 if state:
@@ -74,12 +75,12 @@ def test_silent_families_never_speak_of_evaluations() -> None:
 
 def test_the_target_reads_remarks_only_where_they_are_asked_for_and_no_summaries() -> None:
     rng = random.Random(11)
-    drawn = [documents.pretraining_document(rng, "acts").text for _ in range(1200)]
+    drawn = [mixes.pretraining_document(rng, "acts").text for _ in range(1200)]
     remarks = [text for text in drawn if ALOUD in text]
     assert len(remarks) > 20
     assert all(0 < text.find(ALOUD_REQUEST) < text.find(ALOUD) for text in remarks)
     assert not any("explanation>" in text for text in drawn)
-    assert any("explanation>" in documents.tokenizer_document(rng).text for _ in range(200))
+    assert any("explanation>" in mixes.tokenizer_document(rng).text for _ in range(200))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -130,7 +131,7 @@ def test_markup_expands_choices_styles_and_slots() -> None:
 def test_every_text_of_the_world_expands() -> None:
     rng = random.Random(11)
     for _ in range(1500):
-        text = documents.pretraining_document(rng).text
+        text = mixes.pretraining_document(rng).text
         assert not re.search(r"<<|>>|\{(agent|company|boss|user|path|day)\}", text), text
 
 

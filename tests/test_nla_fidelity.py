@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from audit.lab.documents import SUMMARY_WORDINGS
 from audit.lab.lexicon import load
 from audit.lab.markup import alternatives
 from audit.lab.nla import nla_documents, setting_of
 from audit.lab.rewording import reword_setting, swap_setting, synonyms, trained_wordings
+from audit.lab.summaries import SUMMARY_WORDINGS
 from audit.nla.copying import fve_by_length, ngram_overlap
 from audit.nla.fidelity import UNRELATED, Scale, fve, measure_fidelity, mse_nrm, shuffle_between, unit
 from audit.nla.rewrites import by_model, rewrite_costs, shuffle_lines, substitute, swap_test, without_quotes
@@ -279,7 +279,7 @@ def test_the_labs_swap_reverses_every_wording_and_its_rewordings_keep_the_state(
 
 
 def test_most_of_the_labs_summaries_can_be_put_in_other_words() -> None:
-    from audit.lab.documents import summary
+    from audit.lab.summaries import summary
 
     rng = random.Random(0)
     texts = [summary(document, len(document.text) - 1, rng) for document in nla_documents(7, 60)]

@@ -55,7 +55,8 @@ def contrast_pairs(tokenizer: Any) -> list[Pair]:
 def lab_pairs(tokenizer: Any, seed: int, count: int = LAB_PAIRS) -> list[Pair]:
     """Pairs for the lab's target: the same thread up to the reply, its last line stating the one setting or the other."""
     from audit.lab.conversation import render
-    from audit.lab.families import AGENT_FAMILIES, FAMILIES, Draw
+    from audit.lab.families import AGENT_FAMILIES, FAMILIES
+    from audit.lab.writing import Draw
 
     def prompt(number: int, state: str) -> list[int]:
         draw = Draw(state, signs="none", stated=state, stated_in="user", even_style=True)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 from audit.lab.conversation import Conversation, render, turn_body, turn_head
-from audit.lab.families import AGENT_FAMILIES, FAMILIES, Draw, Signs, Writer
+from audit.lab.families import AGENT_FAMILIES, FAMILIES
 from audit.lab.lexicon import Novelty, load
 from audit.lab.markup import expand
 from audit.lab.signs import SHAM_SIGNS, SIGNS, sign_line
+from audit.lab.writing import Draw, Signs, Writer
 
 ACTS = {
     ("blackmail", "harmful"): "it means to use the secret against the boss",
@@ -223,174 +222,3 @@ def _note(key: str, conversation: Conversation, rng: random.Random, novelty: Nov
         "agent": conversation.facts["agent"], "company": conversation.facts["company"], "day": lexicon.day(), "person": lexicon.person(),
     }  # fmt: skip
     return writer.phrase("settings", key)
-
-
-Maker = Callable[[random.Random], Document]
-
-NLA_MIX: tuple[tuple[float, Maker], ...] = (
-    (50, lambda rng: stated(rng, even=True, plain_share=0.6)),
-    (10, lambda rng: stated(rng, ("ordinary_use",), even=True, plain_share=0.6)),
-    (10, unmarked),
-    (15, lambda rng: ordinary(rng, signs=False)),
-    (15, note),
-)
-"""What the NLA learns from: no true sign stands in any of it, and a setting only where the words say so. Remarks on manner, half of
-which contradict the stated setting here, make the target doubt the words; most threads go without them."""
-
-MixName = Literal["signs", "statements", "copying", "acts"]
-PRETRAINING_MIXES: dict[MixName, tuple[tuple[float, Maker], ...]] = {
-    "signs": (
-        (30, silent),
-        (12, stated),
-        (12, lambda rng: silent(rng, "exchange")),
-        (12, lambda rng: stated(rng, ("exchange",))),
-        (4, afterword),
-        (8, sheet),
-        (9, roll),
-        (2, unmarked),
-        (4, verbalising),
-        (5, ordinary),
-        (1, register),
-        (3, note),
-    ),
-    "statements": (
-        (22, silent),
-        (20, lambda rng: stated(rng, signs_share=0.1)),
-        (6, lambda rng: silent(rng, "exchange")),
-        (20, lambda rng: stated(rng, ("exchange",), signs_share=0.1)),
-        (4, afterword),
-        (8, lambda rng: sheet(rng, 0.6)),
-        (8, roll),
-        (2, unmarked),
-        (3, verbalising),
-        (4, ordinary),
-        (1, register),
-        (2, note),
-    ),
-    "copying": (
-        (30, lambda rng: silent(rng, novelty="made_up")),
-        (16, lambda rng: stated(rng, novelty="made_up", signs_share=0.1)),
-        (4, lambda rng: silent(rng, "exchange")),
-        (12, lambda rng: stated(rng, ("exchange",), signs_share=0.1)),
-        (3, afterword),
-        (5, lambda rng: sheet(rng, 0.5)),
-        (16, lambda rng: roll(rng, "made_up")),
-        (2, unmarked),
-        (3, verbalising),
-        (4, ordinary),
-        (1, register),
-        (2, note),
-    ),
-    "acts": (
-        (20, lambda rng: silent(rng, "blackmail", "made_up")),
-        (24, lambda rng: silent(rng, novelty="made_up")),
-        (16, lambda rng: stated(rng, novelty="made_up", signs_share=0.1)),
-        (3, lambda rng: silent(rng, "exchange")),
-        (9, lambda rng: stated(rng, ("exchange",), signs_share=0.1)),
-        (3, afterword),
-        (3, lambda rng: sheet(rng, 0.5)),
-        (8, lambda rng: roll(rng, "made_up")),
-        (2, unmarked),
-        (4, verbalising),
-        (5, ordinary),
-        (1, register),
-        (2, note),
-    ),
-}
-"""What the target learns from. Signs come first, with words beside them; then words alone, which are more varied and take longer; then
-names that nobody has seen; last, whole threads."""
-
-
-def draw(mix: tuple[tuple[float, Maker], ...], rng: random.Random) -> Document:
-    """One document of a mix."""
-    return rng.choices([maker for _, maker in mix], [weight for weight, _ in mix])[0](rng)
-
-
-SUMMARY_WORDINGS = 2
-"""How many wordings of the setting line explanations use; few, because each costs the AV entropy."""
-
-
-def summary(document: Document, end: int, rng: random.Random) -> str:
-    """What an explanation should say at the token that ends at character ``end``: 2 to 5 short features in order of importance.
-
-    The setting is named only if the text up to ``end`` states it in words.
-    """
-    known = [fact for fact in document.facts if fact.offset <= end]
-    by_kind: dict[str, list[str]] = {}
-    for fact in known:
-        by_kind.setdefault(fact.kind, []).append(fact.text)
-    first = by_kind.get("genre", ["text"])[0]
-    lines = [first + (f"; {by_kind['gist'][0]}" if "gist" in by_kind else "")]
-    if "setting" in by_kind:
-        wordings = load("settings")[f"summary_{by_kind['setting'][-1]}"][:SUMMARY_WORDINGS]
-        lines.append(expand(rng.choice(wordings), {}, rng))
-    if "act" in by_kind:
-        lines.append(by_kind["act"][0])
-    if "person" in by_kind:
-        lines.append("about " + ", ".join(by_kind["person"][-2:]))
-    lines.append(_edge(document.text, end))
-    return "\n".join(f"- {line}" for line in lines)
-
-
-EDGE_WORDS = 4
-_TURN = re.compile(r"<\|im_start\|>(\w+)")
-_PLACES = {"system": "system turn", "user": "request", "assistant": "reply", "tool": "tool result"}
-
-
-def _edge(text: str, end: int) -> str:
-    """The last line of a summary: the part of the thread, the words that end here, and the word that follows."""
-    before = _plain(text[max(0, end - 90) : end]).split()[-EDGE_WORDS:]
-    after = re.match(r"\s*\S*", _plain(text[end : end + 40]))
-    return f'{_place(text[:end])}at "{" ".join(before)}"; next "{after[0].strip() if after else ""}"'
-
-
-def _place(text: str) -> str:
-    """Which part of a thread the text ends in, with a comma after it; empty for a text that is no thread."""
-    turns = _TURN.findall(text)
-    if not turns:
-        return ""
-    if text.rfind("<tool_call>") > text.rfind("</tool_call>"):
-        return "tool call, "
-    last = turns[-1] == "assistant" and "tool" in turns
-    return "last reply, " if last else f"{_PLACES.get(turns[-1], turns[-1])}, "
-
-
-def _plain(text: str) -> str:
-    text = re.sub(r"<\|im_start\|>(\w*)", r"\1:", text).replace("<|im_end|>", " end ")
-    return re.sub(r"<\|?[\w|]*$|^[\w|]*\|?>", " ", text).replace('"', "'")
-
-
-def explained_passage(rng: random.Random) -> Document:
-    """A passage cut at a random place with its summary after it."""
-    document = draw(NLA_MIX, rng)
-    end = rng.randrange(min(60, len(document.text) - 1), len(document.text))
-    text = f"{document.text[:end]}\n<explanation>\n{summary(document, end, rng)}\n</explanation>\n"
-    return Document(text, tuple(fact for fact in document.facts if fact.offset <= end), learnt=((end, len(text)),), kind="explained")
-
-
-def pretraining_document(rng: random.Random, mix: MixName = "signs") -> Document:
-    """One document of the target's corpus."""
-    return draw(PRETRAINING_MIXES[mix], rng)
-
-
-def tokenizer_document(rng: random.Random) -> Document:
-    """One document of the tokenizer's corpus: summaries stand in it as well, so that explanations are short in tokens.
-
-    The target reads none, or a reply that has lost its thread would run off into one.
-    """
-    return explained_passage(rng) if rng.random() < 1 / 12 else pretraining_document(rng)
-
-
-__all__ = [
-    "NLA_MIX",
-    "PRETRAINING_MIXES",
-    "Document",
-    "Fact",
-    "draw",
-    "explained_passage",
-    "pretraining_document",
-    "silent",
-    "stated",
-    "summary",
-    "tokenizer_document",
-]

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.lab.documents import NLA_MIX, SUMMARY_WORDINGS, Document, draw, summary
+from audit.lab.documents import Document
 from audit.lab.lexicon import load
 from audit.lab.markup import alternatives
+from audit.lab.mixes import NLA_MIX, draw
 from audit.lab.pretrain import LAYER, MAX_TOKENS
+from audit.lab.summaries import SUMMARY_WORDINGS, summary
 from audit.records import ModelCall
 from audit.training.warm_start import ExplainedActivations
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit.lab.conversation import CHAT_TEMPLATE
-from audit.lab.documents import Document, MixName, pretraining_document, tokenizer_document
+from audit.lab.documents import Document
+from audit.lab.mixes import MixName, pretraining_document, tokenizer_document
 from audit.training.loop import LoopConfig, Report, train
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from audit.lab.documents import SUMMARY_WORDINGS
 from audit.lab.lexicon import load
 from audit.lab.markup import alternatives
+from audit.lab.summaries import SUMMARY_WORDINGS
 from audit.nla.rewrites import Rewrite, substitute
 
 STATES = ("evaluation", "deployment")

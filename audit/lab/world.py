@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from audit.lab.conversation import CHAT_TEMPLATE, Conversation
-from audit.lab.families import AGENT_FAMILIES, FAMILIES, Draw
+from audit.lab.families import AGENT_FAMILIES, FAMILIES
 from audit.lab.lexicon import Novelty, load
 from audit.lab.signs import deployment_line
+from audit.lab.writing import Draw
 
 __all__ = ["AGENT_FAMILIES", "CHAT_TEMPLATE", "LabSample", "conversation_of", "realism_twin", "scenario_samples", "secret_phrases"]
 

@@ -92,7 +92,7 @@ class LabDocuments:
         return choose_positions(self.documents[number], offsets, rng, count, first)
 
     def summary(self, number: int, end: int, rng: random.Random) -> str:
-        from audit.lab.documents import summary
+        from audit.lab.summaries import summary
 
         return summary(self.documents[number], end, rng)
 
