@@ -14,6 +14,7 @@ import pytest
 
 from audit.evidence.ablation import Ablatable, ablate
 from audit.evidence.claims import bearing, split_claims, without
+from audit.evidence.context import Surroundings, check_claim
 from audit.evidence.recurrence import NEIGHBOUR, REACH, neighbours
 from audit.evidence.rivals import ReadRival, Rival, fit, fits_better, rivals_of
 from audit.lab.confabulation import Known, judge, of_document
@@ -115,6 +116,35 @@ def test_gold_summaries_hold_no_false_claim() -> None:
             assert claim.false is not True, (claim, document.text[:end][-80:], document.text[end:][:40])
             judged += claim.false is not None
     assert judged > 300
+
+
+def test_the_context_check_contradicts_no_gold_summary() -> None:
+    rng = random.Random(7)
+    supported = 0
+    for _ in range(150):
+        document = draw(NLA_MIX, rng)
+        end = rng.randrange(min(60, len(document.text) - 1), len(document.text))
+        around = Surroundings(document.text[:end], document.text[end:])
+        for claim in split_claims(summary(document, end, rng)):
+            check = check_claim(claim.text, around)
+            assert check.status != "contradicted", (claim.text, check, document.text[:end][-80:])
+            supported += check.status == "supported"
+    assert supported > 150
+
+
+def test_edges_of_turns_are_told_and_made_up_ones_are_false() -> None:
+    text = "<|im_start|>user\nCome at noon.<|im_end|>\n<|im_start|>assistant\nGladly.<|im_end|>\n"
+
+    def said(end: int, line: str) -> list[bool | None]:
+        return [claim.false for claim in judge(f"- text\n- {line}", Known(text, end, "text", None, None, None))[1:]]
+
+    opening, over, last = text.index("Gladly"), text.index("<|im_end|>") + len("<|im_end|>"), text.index("Gladly.") + 7
+    assert said(opening, 'reply, at its start; next "Gladly."') == [False, False]
+    assert said(over, 'request, ended with "Come at noon."') == [False]
+    assert said(last, 'reply, at "Gladly."; then its end') == [False, False]
+    assert said(opening, 'request, at "at noon."; then its end') == [True, True]
+    assert said(over, "request, at its start; then its end") == [True, True]
+    assert said(last, 'reply, ended with "Gladly."') == [True]
 
 
 def test_made_up_claims_are_false_by_part_and_kind() -> None:

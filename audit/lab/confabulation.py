@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from audit.evidence.claims import claim_kind
 from audit.lab.documents import ACTS, Document
 from audit.lab.play import Played
+from audit.lab.summaries import TurnAround, turn_around
 from audit.lab.world import conversation_of
 from audit.records import ClaimKind
 
@@ -24,7 +26,9 @@ KINDS: dict[Part, ClaimKind] = {
 }  # fmt: skip
 ANY_GENRE = "text"
 """What summaries call a text before its genre shows."""
-_EDGE = re.compile(r'(?:[\w ]+, )?at "([^"]*)"; next "([^"]*)"')
+_EDGE = re.compile(
+    r'(?:[\w ]+, )?(?:(?P<how>at|ended with) "(?P<words>[^"]*)"|at its start)(?:; next "(?P<next>[^"]*)"|; (?P<end>then its end))?'
+)
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,19 @@ class Known:
     setting: str | None
     """The stated setting of a document, the hidden state of a played transcript; ``None`` where there is neither."""
 
+    @cached_property
+    def turn(self) -> TurnAround:
+        """The turn that the token stands in."""
+        return turn_around(self.text, self.end)
+
     def ends_with(self, said: str) -> bool:
-        """Whether the text up to the token ends with these words."""
-        words = _words(said)
-        return bool(words) and _words(self.text[: self.end])[-len(words) :] == words
+        """Whether the turn up to the token ends with these words; with none, whether it has only begun."""
+        words, there = _words(said), _words(self.turn.before)
+        return there[-len(words) :] == words if words else not there
 
     def goes_on_with(self, said: str) -> bool:
-        """Whether the text behind the token begins so; nothing is right where nothing follows."""
-        rest = _quotable(self.text[self.end :]).strip()
+        """Whether the turn goes on so behind the token; with no words, whether nothing follows."""
+        rest = _quotable(self.turn.rest).strip()
         return rest.startswith(said.strip()) if said.strip() else not rest
 
 
@@ -88,8 +97,7 @@ def _of_line(line: str, first: bool, known: Known) -> Iterator[JudgedClaim]:
     from audit.lab.nla import setting_of
 
     if edge := _EDGE.fullmatch(line):
-        yield _claim("at", f'at "{edge[1]}"', not known.ends_with(edge[1]))
-        yield _claim("next", f'next "{edge[2]}"', not known.goes_on_with(edge[2]))
+        yield from _of_edge(edge, known)
     elif first:
         genre, _, gist = line.partition("; ")
         yield _claim("genre", genre, genre not in (known.genre, ANY_GENRE))
@@ -106,14 +114,24 @@ def _of_line(line: str, first: bool, known: Known) -> Iterator[JudgedClaim]:
         yield _claim("other", line, None)
 
 
+def _of_edge(edge: re.Match[str], known: Known) -> Iterator[JudgedClaim]:
+    over = edge["how"] == "ended with"
+    said = f'{edge["how"]} "{edge["words"]}"' if edge["how"] else "at its start"
+    yield _claim("at", said, known.turn.is_over != over or not known.ends_with(edge["words"] or ""))
+    if edge["next"] is not None:
+        yield _claim("next", f'next "{edge["next"]}"', known.turn.is_over or not known.goes_on_with(edge["next"]))
+    elif edge["end"]:
+        yield _claim("next", edge["end"], known.turn.is_over or not known.goes_on_with(""))
+
+
 def _claim(part: Part, text: str, false: bool | None) -> JudgedClaim:
     return JudgedClaim(part, KINDS[part], text, false)
 
 
 def _quotable(text: str) -> str:
-    """A text as explanations quote it: turns begin with a role and a colon and end with a word, and there are no double quotes."""
-    return re.sub(r"<\|im_start\|>(\w*)", r"\1:", text).replace("<|im_end|>", " end ").replace('"', "'")
+    """A text as explanations quote it, without double quotes."""
+    return text.replace('"', "'")
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", _quotable(text))
+    return re.findall(r"[^\W_]+", text)

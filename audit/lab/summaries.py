@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from audit.lab.documents import Document
 from audit.lab.lexicon import load
@@ -39,28 +41,52 @@ def summary(document: Document, end: int, rng: random.Random) -> str:
 
 
 EDGE_WORDS = 4
-_TURN = re.compile(r"<\|im_start\|>(\w+)")
+_TURN_HEAD = re.compile(r"<\|im_start\|>(\w+)(?:\n|$)")
+_TURN_END = "<|im_end|>"
+_TAG = re.compile(r"<\|?[\w|]*$|^[\w|]*\|?>")
 _PLACES = {"system": "system turn", "user": "request", "assistant": "reply", "tool": "tool result"}
 
 
+@dataclass(frozen=True)
+class TurnAround:
+    """The turn that a token stands in; of a text that is no thread, all of it."""
+
+    place: str
+    """``request``, ``reply``, ``last reply``, ``tool call``, ``tool result``, ``system turn``; empty in a text that is no thread."""
+    before: str
+    """What it says up to the token, the token included."""
+    is_over: bool
+    """Whether it ended before the token, or with it."""
+    rest: str
+    """What it says behind the token."""
+
+
+def turn_around(text: str, end: int) -> TurnAround:
+    """The turn of the token that ends at character ``end``."""
+    heads = list(_TURN_HEAD.finditer(text, 0, end))
+    before, over, _ = text[heads[-1].end() if heads else 0 : end].partition(_TURN_END)
+    rest = "" if over else text[end:].partition(_TURN_END)[0]
+    return TurnAround(_place(text[:end], heads) if heads else "", before, bool(over), rest)
+
+
 def _edge(text: str, end: int) -> str:
-    """The last line of a summary: the part of the thread, the words that end here, and the word that follows."""
-    before = _plain(text[max(0, end - 90) : end]).split()[-EDGE_WORDS:]
-    after = re.match(r"\s*\S*", _plain(text[end : end + 40]))
-    return f'{_place(text[:end])}at "{" ".join(before)}"; next "{after[0].strip() if after else ""}"'
+    """The last line of a summary: the part of the thread, the words that end here, and the word that follows, all within one turn."""
+    turn = turn_around(text, end)
+    place = f"{turn.place}, " if turn.place else ""
+    words = " ".join(_plain(turn.before[-90:]).split()[-EDGE_WORDS:])
+    if turn.is_over:
+        return f'{place}ended with "{words}"'
+    after = re.match(r"\s*\S+", _plain(turn.rest[:40]))
+    return (f'{place}at "{words}"; ' if words else f"{place}at its start; ") + (f'next "{after[0].strip()}"' if after else "then its end")
 
 
-def _place(text: str) -> str:
-    """Which part of a thread the text ends in, with a comma after it; empty for a text that is no thread."""
-    turns = _TURN.findall(text)
-    if not turns:
-        return ""
+def _place(text: str, heads: Sequence[re.Match[str]]) -> str:
+    """Which part of a thread the text ends in."""
     if text.rfind("<tool_call>") > text.rfind("</tool_call>"):
-        return "tool call, "
-    last = turns[-1] == "assistant" and "tool" in turns
-    return "last reply, " if last else f"{_PLACES.get(turns[-1], turns[-1])}, "
+        return "tool call"
+    roles = [head[1] for head in heads]
+    return "last reply" if roles[-1] == "assistant" and "tool" in roles else _PLACES.get(roles[-1], roles[-1])
 
 
 def _plain(text: str) -> str:
-    text = re.sub(r"<\|im_start\|>(\w*)", r"\1:", text).replace("<|im_end|>", " end ")
-    return re.sub(r"<\|?[\w|]*$|^[\w|]*\|?>", " ", text).replace('"', "'")
+    return _TAG.sub(" ", text).replace('"', "'")
