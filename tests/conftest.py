@@ -30,6 +30,12 @@ class TinyTarget:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests go first: workers that take whole files then end at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def build_tokenizer() -> Any:
     """A byte-level BPE with the lab's special tokens and chat template."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
