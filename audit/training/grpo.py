@@ -3,11 +3,11 @@
 At each step the AV writes ``group`` explanations of each of ``batch`` activations at temperature 1. The AR reads them back; the reward of
 an explanation is ``-mse_nrm`` (or ``-log mse_nrm``), its advantage the reward less its group's mean, in units of the group's standard
 deviation. The AV takes one policy-gradient step with a KL penalty to the warm-started AV; the AR takes one regression step on the same
-samples. Both gradients are taken at the weights that the step began with, and neither passes into the other model: rewards are numbers,
-texts are text.
+samples, or several on parts of them. Neither gradient passes into the other model: rewards are numbers, texts are text.
 
 Choices of ours where the paper is silent, and departures from it:
-- one update a batch, so the importance ratio is 1 and nothing is clipped; every token of the batch weighs the same;
+- one update of the AV a batch, so the importance ratio is 1 and nothing is clipped; every token of the batch weighs the same;
+- the AR may take several updates a batch (``reconstructor_updates``), each on whole groups, whose rewards come from the weights before it;
 - the KL penalty is the estimator ``r - log r - 1`` with ``r = p_reference / p`` of the sampled tokens: not negative, and zero at the start;
 - AdamW with a constant learning rate after a short warm-up; Muon can be chosen;
 - what the penalty at the cap is, and that a text which ended without its closing tag is unparsed (``rollouts``);
@@ -67,6 +67,8 @@ class RlConfig:
     kl_weight: Weight = 0.02
     verbalizer_learning_rate: Rate = 1e-5
     reconstructor_learning_rate: Rate = 5e-5
+    reconstructor_updates: Count = 1
+    """Of the AR a step, each on its share of the activations: sampling is what costs, and an AR that lags behind misleads the AV."""
     warmup_steps: Annotated[int, Field(ge=0)] = 10
     optimizer: OptimizerName = "adamw"
     weight_decay: Weight = 0.0
@@ -169,6 +171,10 @@ def _check(verbalizer: Verbalizer, vectors: NDArray[np.float32], held_out: NDArr
     if len(vectors) < config.batch:
         raise RefusedInput(f"There are {len(vectors)} vectors, fewer than the {config.batch} of a step.", "Lower 'batch', or give more.")
     group.check_batch(config.batch, "A batch")
+    if config.batch // group.size % config.reconstructor_updates:
+        share = f"{config.batch} activations a step" + (f" on {group.size} processes" if group.size > 1 else "")
+        problem = f"{share} cannot be divided into {config.reconstructor_updates} updates of the AR."
+        raise RefusedInput(problem, "Make 'batch' a multiple of 'reconstructor_updates' (for each process).")
 
 
 def _fingerprint(parameters: dict[str, Any], *arrays: NDArray[np.float32]) -> str:

@@ -92,12 +92,23 @@ class JointTrainer:
                 self.verbalizer, vectors, self.group.share(rows), config.group, config.max_tokens, config.temperature, (config.seed, step)
             )
         given = torch.as_tensor(vectors[[rollout.row for rollout in rollouts]])
-        errors = self.reconstructor_gradients(rollouts, given)
+        errors = self.read_and_learn(rollouts, given, reconstructor_rate)
         rewards = rewards_of(rollouts, errors, config.reward, config.cap_penalty)
         kl = self.verbalizer_gradients(rollouts, given, advantages_of(rewards, config.group))
         self._update(self.scorer, self.verbalizer_optimizers, verbalizer_rate)
-        self._update(self.reader, self.reconstructor_optimizers, reconstructor_rate)
         return self._row(step, rollouts, rewards, errors, kl)
+
+    def read_and_learn(self, rollouts: Sequence[Rollout], given: torch.Tensor, rate: float) -> NDArray[np.float64]:
+        """Updates the AR part by part; the error of each sample ``[n]``, measured before its part was learnt.
+
+        A part is whole groups, so that samples of one activation are compared by one AR.
+        """
+        size = len(rollouts) // self.config.reconstructor_updates
+        errors = []
+        for start in range(0, len(rollouts), size):
+            errors.append(self.reconstructor_gradients(rollouts[start : start + size], given[start : start + size]))
+            self._update(self.reader, self.reconstructor_optimizers, rate)
+        return np.concatenate(errors)
 
     def reconstructor_gradients(self, rollouts: Sequence[Rollout], given: torch.Tensor) -> NDArray[np.float64]:
         """Leaves in the AR the gradient of its mean error over the parsed samples; the error of each sample ``[n]``.
