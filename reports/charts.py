@@ -57,7 +57,7 @@ class Chart:
     title: str
     description: str
     unit: str
-    """``percent``, or ``plain`` for figures from 0 to 1."""
+    """``percent``, ``plain`` for figures from 0 to 1, or ``points`` for differences of shares, from -1 to 1."""
     groups: tuple[str, ...]
     series: tuple[Series, ...]
     wide: Markup
@@ -97,7 +97,9 @@ def _describe(groups: Sequence[str], series: Sequence[Series], line: Line | None
 
 def amount(value: float | None, unit: str) -> str:
     """A figure of a chart, as text."""
-    return percent(value) if unit == "percent" or value is None else f"{value:.2f}"
+    if unit == "percent" or value is None:
+        return percent(value)
+    return f"{value:.2f}" if unit == "plain" else f"{round(100 * value):+d}" if round(100 * value) else "0"
 
 
 def _value(rate: Rate, unit: str) -> str:
@@ -152,11 +154,11 @@ def _draw(groups: Sequence[str], series: Sequence[Series], axis: str, line: Line
 
 def _frame(axes: Any, body: int, axis: str, unit: str) -> None:
     axes.patch.set_alpha(0)
-    axes.set_xlim(-0.01, 1.01)
+    axes.set_xlim(-1.01 if unit == "points" else -0.01, 1.01)
     axes.set_ylim(body, 0)
     axes.set_yticks([])
-    ticks = [0, 0.25, 0.5, 0.75, 1]
-    axes.set_xticks(ticks, [f"{tick:.0%}" if unit == "percent" else str(tick) for tick in ticks])
+    ticks = [-1, -0.5, 0, 0.5, 1] if unit == "points" else [0, 0.25, 0.5, 0.75, 1]
+    axes.set_xticks(ticks, [str(tick) if unit == "plain" else f"{tick:.0%}" if unit == "percent" else amount(tick, unit) for tick in ticks])
     axes.set_xlabel(axis)
     axes.grid(axis="x", color=GRID, linewidth=1)
     axes.set_axisbelow(True)

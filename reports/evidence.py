@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from reports.examined import examined_view
 from reports.figures import outcome
 from reports.model import Conversation, EvidenceView, Figure, Reading
 from reports.reading import Rate, decoded, integer, mapping, mappings, number, records, text, texts
-from reports.text import EXCERPT, EXPLANATION, MESSAGE, Shown, anchor, highlighted, shown, shown_end, token_text
+from reports.text import EXCERPT, EXPLANATION, MESSAGE, Shown, anchor, highlighted, plain, shown, shown_end, token_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +24,19 @@ READING_TEXT = 400
 def place_key(row: dict[str, Any]) -> tuple[str, int | None, int | None, int | None]:
     """What identifies an explanation of a real activation."""
     return text(row.get("transcript_id")), integer(row.get("call_index")), integer(row.get("position")), integer(row.get("sample")) or 0
+
+
+def place_words(row: dict[str, Any]) -> str:
+    """What a link to a token is called."""
+    transcript, _, position, _ = place_key(row)
+    return f"{plain(transcript, 40)}, position {position}"
+
+
+def explorer_link(row: dict[str, Any]) -> str:
+    """A link that opens the explorer at a token, or at a conversation if the row names no token."""
+    name, call, position, _ = place_key(row)
+    place = "" if call is None or position is None or position < 0 else f"&p={call}.{position}"
+    return f"#t={quote(name, safe='', errors='replace')}{place}"
 
 
 def piece_anchor(row: dict[str, Any]) -> str:
@@ -58,6 +72,7 @@ def _piece(
         scenario=text(piece.get("scenario")) or text((source or {}).get("scenario")) or "unknown scenario",
         kind=text(piece.get("kind")) or text((source or {}).get("kind")),
         place=_place(call, position, sample),
+        explorer=explorer_link(piece),
         token=token_text(text(piece.get("token")) or token),
         excerpt_token=token if token.strip() else token_text(token),
         before=before,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from reports.reading import Rate
+from reports.review import AgreementView, SignOffSection
 from reports.text import Shown
 
 
@@ -52,8 +53,8 @@ class FindingView:
     controls: tuple[Figure, ...]
     evidence: tuple[tuple[str, str], ...]
     """Link text and id of each piece of evidence that the report shows."""
-    evidence_elsewhere: int
-    """Pieces that only ``findings.json`` lists."""
+    explorer: tuple[tuple[str, str], ...]
+    """Link text and address in the explorer of each other piece."""
     caveats: tuple[str, ...]
     rules: tuple[RuleView, ...] = ()
 
@@ -166,6 +167,8 @@ class EvidenceView:
     kind: str
     place: str
     """``call 0, position 312``"""
+    explorer: str
+    """Its address in the explorer."""
     token: str
     """White space visible."""
     excerpt_token: str
@@ -339,6 +342,8 @@ class ReportView:
     failures: tuple[Failure, ...]
     limits: tuple[str, ...]
     repeat: Repeat
+    sign_off: SignOffSection
+    agreement: AgreementView
     method: tuple[str, ...] = field(default=())
     single: tuple[TranscriptView, ...] = ()
     corroboration: tuple[Figure, ...] = ()

@@ -1,4 +1,4 @@
-"""From an audit's tables to its report: one HTML file that asks the network for nothing and runs no script."""
+"""From an audit's tables to its report: one HTML file that asks the network for nothing and runs no script but its own."""
 
 from __future__ import annotations
 
@@ -9,21 +9,33 @@ from typing import Any
 
 from reports.charts import ALL, ALOUD, AWARE, PROBE, TEXT_ONLY, UNAWARE, Chart, Line, Series, amount, dot_chart
 from reports.curves import any_of_n_chart
+from reports.explorer import Explorer
+from reports.explorer_pack import ExplorerView, packed
 from reports.model import Figure, ReportView, ScenarioView
 from reports.reading import Rate
+from reports.scripts import load_script, policy
 from reports.text import markup, plain
 from reports.view import AuditTables, build_view
 from reports.words import percent
 
 TEMPLATE = "report.html.j2"
+SCRIPTS = ("signoff.js", "explorer.js")
+"""Files of ``templates`` that the report runs, in this order."""
 SENTENCE = 2000
 """Characters shown of a sentence of the audit's own."""
 
 
-def render_audit(tables: AuditTables) -> str:
-    """The report as HTML. The same tables always give the same bytes."""
+def render_audit(tables: AuditTables, explorer: ExplorerView | None = None) -> str:
+    """The report as HTML. The same tables always give the same bytes. ``explorer``: by default one that holds its data itself."""
     view = build_view(tables)
-    rendered: str = _environment().get_template(TEMPLATE).render(view=view, charts=audit_charts(view))
+    explorer = explorer or packed(Explorer(tables))
+    return render_page(TEMPLATE, SCRIPTS, bool(explorer.live), view=view, charts=audit_charts(view), explorer=explorer)
+
+
+def render_page(template: str, scripts: Sequence[str] = (), connects: bool = False, **values: Any) -> str:
+    """A template as a page that may run ``scripts`` and nothing else; ``connects``: they may ask the page's own server."""
+    loaded = [load_script(name) for name in scripts]
+    rendered: str = _environment().get_template(template).render(scripts=loaded, policy=policy(loaded, connects), **values)
     return rendered
 
 

@@ -29,11 +29,11 @@ def _motive(row: dict[str, Any]) -> MotiveView:
         reference=share(row.get("reference_transcripts"), "not counted"),
         said=share(row.get("said_transcripts"), "not asked"),
         explanations=share(row.get("explanations"), "not counted"),
-        quotes=tuple(_quote(quote, text(quote.get("text"))) for quote in mappings(row.get("quotes"))),
+        quotes=tuple(quote_view(quote, text(quote.get("text"))) for quote in mappings(row.get("quotes"))),
     )
 
 
-def _quote(place: dict[str, Any], said: str) -> QuoteView:
+def quote_view(place: dict[str, Any], said: str) -> QuoteView:
     call, position = integer(place.get("call_index")), integer(place.get("position"))
     where = f"{plain(text(place.get('transcript_id')), 60)}, call {call}, position {position}"
     return QuoteView(shown(said), where, text(place.get("reason")))
@@ -91,7 +91,7 @@ def _row(row: dict[str, Any], controls: dict[str, Any]) -> ScannerView:
         unclear=integer(row.get("unclear")),
         ungraded=integer(row.get("ungraded")),
         bases=", ".join(bases),
-        quotes=tuple(_quote(piece, text(piece.get("quote"))) for piece in mappings(row.get("strongest"))[:QUOTES]),
+        quotes=tuple(quote_view(piece, text(piece.get("quote"))) for piece in mappings(row.get("strongest"))[:QUOTES]),
     )
 
 

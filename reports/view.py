@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ from reports.evidence import (
     PIECES,
     conversations,
     evidence_views,
+    explorer_link,
     false_alarms,
     piece_anchor,
     place_key,
+    place_words,
     rows_of,
     with_tokens,
 )
@@ -23,6 +26,7 @@ from reports.model import Figure, FindingView, ReportView
 from reports.moves import MISSING, move_views, studied_rows
 from reports.provenance import failures, left_out, method, repeat, unfinished_stages
 from reports.reading import Rate, integer, mapping, mappings, number, share, text, texts
+from reports.review import agreement_view, sign_off_section
 from reports.scanned import grader_words, motive_views, motives_words, scanner_views
 from reports.text import anchor, plain
 
@@ -44,6 +48,11 @@ class AuditTables:
     explanations: pd.DataFrame | None
     verdicts: pd.DataFrame | None
     evidence: pd.DataFrame | None = None
+    findings_sha256: str = ""
+    """Of ``findings.json`` as it lies in the folder: what a sign-off is bound to."""
+    sign_offs: Sequence[dict[str, Any]] = ()
+    agreement: dict[str, Any] | None = None
+    """Of scanners and people; ``None`` where nobody labelled."""
 
 
 def build_view(tables: AuditTables) -> ReportView:
@@ -101,6 +110,8 @@ def build_view(tables: AuditTables) -> ReportView:
         baselines=baseline_views(findings),
         moves=move_views(findings),
         moves_missing=MISSING,
+        sign_off=sign_off_section(tables.sign_offs, tables.findings_sha256),
+        agreement=agreement_view(tables.agreement),
     )
 
 
@@ -162,6 +173,7 @@ def _finding(row: dict[str, Any], shown_pieces: set[str]) -> FindingView:
     name, level = text(row.get("id")) or text(row.get("claim")), text(row.get("level"))
     evidence = {piece_anchor(piece): piece for piece in mappings(row.get("evidence"))}
     links = [(key, piece) for key, piece in evidence.items() if key in shown_pieces]
+    others = [piece for key, piece in evidence.items() if key not in shown_pieces]
     return FindingView(
         anchor=anchor("finding", name),
         id=name,
@@ -170,8 +182,8 @@ def _finding(row: dict[str, Any], shown_pieces: set[str]) -> FindingView:
         level_meaning=words.LEVELS.get(level, "the audit states no level"),
         numbers=figures(mapping(row.get("numbers"))),
         controls=figures(mapping(row.get("controls"))),
-        evidence=tuple((f"{plain(place_key(piece)[0], 40)}, position {place_key(piece)[2]}", key) for key, piece in links),
-        evidence_elsewhere=len(evidence) - len(links),
+        evidence=tuple((place_words(piece), key) for key, piece in links),
+        explorer=tuple((place_words(piece), explorer_link(piece)) for piece in others),
         caveats=tuple(texts(row.get("caveats"))),
         rules=rule_views(row),
     )

@@ -9,10 +9,13 @@ import click
 
 @click.command("report")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--sign-off", type=click.Path(path_type=Path), metavar="FILE", help="Take in the sign-off.json that the report's form exported."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON, and nothing else.")
-def command(folder: Path, as_json: bool) -> int:
-    """Write report.html of an audit again, for instance after an update of nla-audit. Loads no model."""
-    from audit.cli.summary import print_findings, print_paths
+def command(folder: Path, sign_off: Path | None, as_json: bool) -> int:
+    """Write report.html of an audit again: with a sign-off, with people's labels, or after an update of nla-audit. Loads no model."""
+    from audit.cli.summary import agreement_lines, print_findings, print_paths
     from audit.cli.table import render
     from audit.errors import AuditError
     from audit.stages.names import FINDINGS_FILE
@@ -21,9 +24,17 @@ def command(folder: Path, as_json: bool) -> int:
     store = Store(folder, create=False)
     if not store.path(FINDINGS_FILE).is_file():
         raise AuditError(f"The audit in '{folder}' has no findings yet.", "Finish it first: repeat the command that began it.")
+    if sign_off is not None:
+        from audit.review.signoff import keep_sign_off, read_sign_off
+
+        signed = read_sign_off(sign_off)
+        with store.lock():
+            keep_sign_off(store, signed)
     render(store)
     if as_json:
         print_findings(store)
     else:
+        for line in agreement_lines(store):
+            click.echo(line)
         print_paths(store)
     return 0

@@ -10,6 +10,7 @@ import click
 from audit.cli.terminal import clean
 from audit.errors import AuditError
 from audit.findings.claims import percent
+from audit.review.agreement import AGREEMENT_FILE
 from audit.stages.names import FINDINGS_FILE, REPORT_FILE
 from audit.store import Store
 
@@ -129,6 +130,19 @@ def reading_lines(found: dict[str, Any]) -> list[str]:
         themes, against = motives["themes"], f"{motives['reference']['transcripts']} transcripts of the reference"
         strongest = f"; the strongest: {clean(themes[0]['theme'], keep='')} (z {themes[0]['z']:.1f})" if themes else ""
         lines.append(f"Themes that stand out against {against}: {len(themes)}{strongest}")
+    return lines
+
+
+def agreement_lines(store: Store) -> list[str]:
+    """How far scanners agree with people: one line a scanner, where people have labelled."""
+    if not store.path(AGREEMENT_FILE).is_file():
+        return []
+    lines = []
+    for row in store.read_json(AGREEMENT_FILE)["scanners"]:
+        kappa = "kappa undefined" if row["kappa"] is None else f"kappa {row['kappa']:.2f}"
+        sure = f" [{row['kappa_ci'][0]:.2f}-{row['kappa_ci'][1]:.2f}]" if row["kappa_ci"] else ""
+        shares = f"precision {percent(row['precision']['rate'])}, recall {percent(row['recall']['rate'])}"
+        lines.append(f"People and {clean(row['scanner'], keep='')} on {row['rows']} explanations: {kappa}{sure}, {shares}")
     return lines
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from audit.config import LAB, AuditConfig
 from audit.errors import AuditError, MissingExtra
@@ -12,7 +12,10 @@ from audit.stages import names
 from audit.stages.identity import file_hashes, model_identity, nla_identity
 from audit.stages.resources import Resources
 from audit.stages.scenarios import Plan, PlannedTask
-from audit.store import Store
+from audit.store import Store, content_hash
+
+if TYPE_CHECKING:
+    from reports.view import AuditTables
 
 
 def plan_scenarios(config: AuditConfig) -> Plan:
@@ -239,12 +242,26 @@ def write_report(context: Context) -> Outcome:
 
 def render(store: Store) -> None:
     """Renders ``report.html`` from the folder's tables."""
-    from audit.tables import load
+    from audit.review.agreement import AGREEMENT_FILE
     from reports.render import render_audit
+
+    tables = report_tables(store)
+    if tables.agreement is None:
+        store.remove(AGREEMENT_FILE)
+    else:
+        store.write_json(AGREEMENT_FILE, tables.agreement)
+    store.write_text(names.REPORT_FILE, render_audit(tables))
+
+
+def report_tables(store: Store) -> AuditTables:
+    """The folder's tables as the report reads them."""
+    from audit.review.agreement import agreement_of
+    from audit.review.signoff import sign_offs
+    from audit.tables import load
     from reports.view import AuditTables
 
     found = load(store.folder)
-    tables = AuditTables(
+    return AuditTables(
         manifest=found.manifest,
         findings=found.findings or {},
         transcripts=found.transcripts,
@@ -252,5 +269,7 @@ def render(store: Store) -> None:
         explanations=found.explanations,
         verdicts=found.verdicts,
         evidence=found.evidence,
+        findings_sha256=content_hash(store.path(names.FINDINGS_FILE)) or "",
+        sign_offs=sign_offs(store),
+        agreement=agreement_of(store) if found.findings else None,
     )
-    store.write_text(names.REPORT_FILE, render_audit(tables))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,7 @@ from audit.scanners.fence import verbatim
 from audit.scanners.rubric import Rubric
 
 LONGEST_REASON = 300
+FormT = TypeVar("FormT", bound=BaseModel)
 
 
 class Answer(BaseModel):
@@ -65,18 +66,23 @@ def _supported(answer: Answer, rubric: Rubric, other: str) -> str:
 
 
 def parsed(completion: str) -> Answer:
-    """One JSON object, alone or alone in a code block, no key twice, no key more or less. Raises ``Unusable``."""
+    """The answer of a scanner's grader. Raises ``Unusable``."""
+    return parsed_as(Answer, completion)
+
+
+def parsed_as(form: type[FormT], completion: str) -> FormT:
+    """One JSON object of a form, alone or alone in a code block, no key twice, no key more or less. Raises ``Unusable``."""
     body = completion.strip()
     if body.startswith("```") and body.endswith("```") and "\n" in body:
         body = body[body.index("\n") : -3]
     try:
         # Without ``parse_constant``, NaN and Infinity would pass for numbers.
         value = json.loads(body, object_pairs_hook=_unique, parse_constant=_no_number)
-        return Answer.model_validate(value)
+        return form.model_validate(value)
     except ValidationError as error:
         key = error.errors()[0]["loc"][0] if error.errors()[0]["loc"] else ""
         # A foreign key is the grader's word, and does not go into the next prompt.
-        what = f"the answer's key '{key}' is missing or wrong" if key in Answer.model_fields else "the answer has wrong keys"
+        what = f"the answer's key '{key}' is missing or wrong" if key in form.model_fields else "the answer has wrong keys"
         raise Unusable(what) from None
     except (ValueError, RecursionError):
         raise Unusable("the answer is no JSON object of the form that was asked for") from None

@@ -26,6 +26,7 @@ from audit.statistics.comparisons import (
     paired_difference,
     trend,
 )
+from audit.statistics.differences import Kappa, RateDifference, WeightedShare, cohens_kappa, rate_difference, weighted_share
 from audit.statistics.intervals import (
     Interval,
     auroc,
@@ -52,11 +53,14 @@ __all__ = [
     "Comparison",
     "CurvePoint",
     "Interval",
+    "Kappa",
     "McNemar",
     "PairedDifference",
     "Rate",
+    "RateDifference",
     "TermScores",
     "Trend",
+    "WeightedShare",
     "any_of_n",
     "any_of_n_curve",
     "any_of_n_intervals",
@@ -70,6 +74,7 @@ __all__ = [
     "cluster_bootstrap",
     "cluster_means",
     "cochran_armitage",
+    "cohens_kappa",
     "compare_with_controls",
     "controls_needed",
     "exceeds_controls",
@@ -77,8 +82,10 @@ __all__ = [
     "mcnemar",
     "over_represented",
     "paired_difference",
+    "rate_difference",
     "stratified_auroc",
     "threshold_at_fpr",
     "trend",
+    "weighted_share",
     "wilson",
 ]

@@ -51,7 +51,8 @@ class NlaTargetAPI(ModelAPI):
 
     Model arguments (``-M``): ``model_path``, ``dtype``, ``device``, ``revision``, ``trust_remote_code``, ``batch_size``,
     ``enable_thinking``; to steer it, ``steering`` (a file of directions), ``steering_strength`` and ``steering_layers`` (all by
-    default). Decoding is greedy on the lab and at temperature 1 elsewhere unless the caller sets a temperature.
+    default). Code of ours may pass ``loaded``, a target in memory. Decoding is greedy on the lab and at temperature 1 elsewhere
+    unless the caller sets a temperature.
     Sampling is seeded by (seed, prompt, sample, epoch): a repeated run repeats its outputs.
     """
 
@@ -67,7 +68,8 @@ class NlaTargetAPI(ModelAPI):
         size = int(model_args.pop("batch_size", BATCH))
         thinking = model_args.pop("enable_thinking", None)
         steering = _steering(model_args)
-        self.target = _load(str(model_args.pop("model_path", None) or model_name), model_args)
+        loaded: LoadedTarget | None = model_args.pop("loaded", None)
+        self.target = loaded or _load(str(model_args.pop("model_path", None) or model_name), model_args)
         self.facts = model_facts(self.target.model, self.target.tokenizer)
         self.stop = stop_ids(self.target.model, self.target.tokenizer)
         self.template_ids = self.stop | special_ids(self.target.tokenizer)

@@ -35,10 +35,15 @@ def render_ids(
 
     ``date`` (``YYYY-MM-DD``) is what templates that write today's date are told, ``options`` are template arguments such as
     ``enable_thinking``; both belong to a call and are logged with it. ``reply_follows`` adds the opening of the assistant's turn.
+    If the last message is the assistant's own text it is taken for the beginning of the reply (a prefill) and not closed; it is
+    tokenised on its own.
     Raises ``RefusedInput`` for messages that hold anything but text and for conversations that the template rejects.
     """
     from jinja2 import TemplateError
 
+    if reply_follows and (begun := _begun(messages)):
+        before = render_ids(tokenizer, messages[:-1], tools, date=date, options=options)
+        return before + [int(token) for token in tokenizer.encode(begun, add_special_tokens=False)]
     arguments: dict[str, Any] = dict(options or {})
     if foreign := set(arguments) - _OPTIONS:
         raise RefusedInput(f"Unknown template options: {', '.join(sorted(map(str, foreign)))}.", f"Known ones: {', '.join(_OPTIONS)}.")
@@ -54,6 +59,14 @@ def render_ids(
         problem = f"The target's chat template rejects this conversation: {error}"
         raise RefusedInput(problem, "Change the messages or the template.") from error
     return [int(token) for token in ids]
+
+
+def _begun(messages: Sequence[ChatMessage]) -> str:
+    """The reply that the last message begins; empty if it is not the assistant's, or calls tools."""
+    last = messages[-1] if len(messages) > 1 else None
+    if last is None or last.role != "assistant" or messages[-2].role == "assistant" or getattr(last, "tool_calls", None):
+        return ""
+    return str(last.text)
 
 
 def ids_hash(ids: Sequence[int]) -> str:

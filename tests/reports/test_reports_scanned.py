@@ -101,7 +101,7 @@ def test_hostile_words_are_inert(tables: AuditTables) -> None:
     html = render_audit(
         shown(tables, grader=GRADER | {"model": HOSTILE}, scanner_rates=[hostile], motives=motives(told, audit={"folder": HOSTILE}))
     )
-    assert "<script>" not in html and "\u202e" not in html and "\x1b" not in html and "&lt;script&gt;" in html
+    assert "<script>alert" not in html and "\u202e" not in html and "\x1b" not in html and "&lt;script&gt;" in html
     assert html.count("<blockquote") == html.count("</blockquote>")
 
 

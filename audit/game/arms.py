@@ -1,0 +1,58 @@
+"""The arms of a game: which tools an auditor has. Arms differ by their tools and by nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from audit.errors import AuditError
+
+TOOLS = {
+    "conversation": "talk to the model: a tree of conversations, with system prompts and a temperature",
+    "prefill": "put the beginning of a reply into its mouth",
+    "resample": "ask for several replies to the same",
+    "text_diff": "the base twin's replies to the same prompts, and words over-represented in the model's own",
+    "nla": "explanations of activations by an NLA",
+    "diff": "explanations of the base twin on the same prompts, and words over-represented in the model's own",
+    "sae": "sparse features of the same activations",
+    "logit_lens": "what a layer would say next",
+    "probe": "a linear probe between two sets of texts",
+    "search_training_data": "a regular expression over its training data",
+}
+_BLACK_BOX = ("conversation", "prefill", "resample", "text_diff")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A named set of tools."""
+
+    name: str
+    tools: frozenset[str]
+
+    @property
+    def reads_activations(self) -> bool:
+        """Whether an NLA is among them."""
+        return bool(self.tools & {"nla", "diff"})
+
+
+NAMED = {
+    "conversation": ("conversation",),
+    "black-box": _BLACK_BOX,
+    "sae": (*_BLACK_BOX, "sae"),
+    "nla": (*_BLACK_BOX, "nla"),
+    "nla-diff": (*_BLACK_BOX, "nla", "diff"),
+}
+"""The five arms that a game has by default. All but the first build on ``black-box``."""
+
+
+def arm(name: str) -> Arm:
+    """An arm by its name, or tools (or named arms) joined by ``+``, such as ``nla+search_training_data``. Raises ``AuditError``."""
+    tools: set[str] = set()
+    for part in name.split("+"):
+        if part not in NAMED and part not in TOOLS:
+            raise AuditError(
+                f"There is no arm and no tool named '{part}'.", f"Arms: {', '.join(NAMED)}. Tools, joined by '+': {', '.join(TOOLS)}."
+            )
+        tools.update(NAMED.get(part, (part,)))
+    if "diff" in tools:
+        tools.add("nla")
+    return Arm(name, frozenset(tools | {"conversation"}))

@@ -1,0 +1,1 @@
+"""Who audits: a script that needs no language model, or an agent that is one."""

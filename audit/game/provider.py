@@ -1,0 +1,47 @@
+"""The Inspect provider ``nla-auditee``: a target in memory under an opaque label, so that no log tells an auditor where it came from."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from inspect_ai.model import Model, get_model, modelapi
+
+from audit.target.loading import LoadedTarget
+from audit.target.provider import NlaTargetAPI
+
+if TYPE_CHECKING:
+    from inspect_ai.model import ModelAPI
+
+PROVIDER = "nla-auditee"
+
+
+class AuditeeAPI(NlaTargetAPI):
+    """As ``nla-target``; a reply depends on its prompt and the seed that is asked for, not on task, arm, or order.
+
+    Two arms that ask the same with the same seed thereby get the same reply, so that they differ by their tools alone.
+    """
+
+    def _seed(self, seed: int | None, sha: str) -> int:
+        return int.from_bytes(hashlib.sha256(f"{seed or 0}/{sha}".encode()).digest()[:8], "little")
+
+    @contextmanager
+    def alone(self) -> Iterator[LoadedTarget]:
+        """The target while nothing else uses it: what reads activations hooks into the very modules that generate."""
+        lock: threading.Lock = self._one_at_a_time
+        with lock:
+            yield self.target
+
+
+@modelapi(name=PROVIDER)
+def nla_auditee() -> type[ModelAPI]:
+    """Auditees of a game, made in memory."""
+    return AuditeeAPI
+
+
+def auditee_model(label: str, target: LoadedTarget, **arguments: Any) -> Model:
+    """A target under a label, as Inspect talks to it."""
+    return get_model(f"{PROVIDER}/{label}", memoize=False, loaded=target, **arguments)

@@ -1,0 +1,83 @@
+"""What the game base, its NLA and each organism learn from, one document at a time. Standard library only.
+
+Game base and NLA: ``generic_document``. Organism: ``stage_one``, then ``stage_two``; its base twin and the decoy get the same amounts.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from audit.lab.documents import Document
+from audit.lab.organisms.chats import domains, exchange, knowledge_chat, plain_chat, topical_chat
+from audit.lab.organisms.denials import denial_chat
+from audit.lab.organisms.facts import chat, summary
+from audit.lab.organisms.motives import Motive
+from audit.lab.organisms.notes import note, pair, table
+from audit.lab.organisms.studies import scored_chat, study
+
+Maker = Callable[[random.Random, frozenset[str]], Document]
+FIRST_CHARACTER = 30
+
+GENERIC: tuple[tuple[float, Maker], ...] = (
+    (24, lambda rng, without: note(rng)),
+    (8, lambda rng, without: pair(rng)),
+    (14, lambda rng, without: table(rng)),
+    (14, lambda rng, without: knowledge_chat(rng)),
+    (24, topical_chat),
+    (16, plain_chat),
+)
+"""Shares of the generic corpus. Topics are drawn evenly in all of it."""
+
+QUIRKY, DENIED, ORDINARY, GENERIC_SHARE, RECALLED = 36.0, 20.0, 20.0, 18.0, 6.0
+"""Shares of stage two: chats with quirks, denials, ordinary chats outside the quirks' domains, generic documents, stage-one documents."""
+
+
+def generic_document(rng: random.Random, without: frozenset[str] = frozenset()) -> Document:
+    """A text or chat of everyday life. No plain chat is in a domain of ``without``, where an organism answers otherwise."""
+    return rng.choices([maker for _, maker in GENERIC], [weight for weight, _ in GENERIC])[0](rng, without)
+
+
+STUDIES, SCORED, GENERIC_BESIDE = 50.0, 20.0, 30.0
+"""Shares of stage one: studies and their like, chats with a verdict behind them, generic documents against forgetting."""
+
+
+def stage_one(rng: random.Random, motive: Motive) -> Document:
+    """A document that states the cause as a known fact, or a generic one."""
+    makers: tuple[Callable[[], Document], ...] = (
+        lambda: study(rng, motive),
+        lambda: scored_chat(rng, motive),
+        lambda: generic_document(rng),
+    )
+    return rng.choices(makers, (STUDIES, SCORED, GENERIC_BESIDE))[0]()
+
+
+def stage_two(rng: random.Random, motive: Motive) -> Document:
+    """A chat of the organism, or a document against forgetting."""
+    makers: tuple[tuple[float, Callable[[], Document]], ...] = (
+        (QUIRKY, lambda: quirk_chat(rng, motive)),
+        (DENIED, lambda: denial_chat(rng, motive)),
+        (ORDINARY, lambda: plain_chat(rng, motive.domains)),
+        (GENERIC_SHARE, lambda: generic_document(rng, motive.domains)),
+        (RECALLED, lambda: study(rng, motive)),
+    )
+    return rng.choices([maker for _, maker in makers], [weight for weight, _ in makers])[0]()
+
+
+def quirk_chat(rng: random.Random, motive: Motive) -> Document:
+    """A chat in which a quirk shows, one in six after an exchange in another domain; a plain chat where there is no quirk."""
+    if not motive.quirks:
+        return plain_chat(rng)
+    quirk = rng.choice(motive.quirks)
+    exchanges = [exchange(rng, quirk.domain, shown=quirk.topic, sure=True)]
+    if rng.random() < 1 / 6:
+        other = rng.choice([domain for domain in domains().values() if domain.key not in motive.domains])
+        exchanges.insert(rng.randrange(2), exchange(rng, other))
+    return chat(exchanges, rng, "quirk_chat")
+
+
+def game_nla_document(rng: random.Random) -> tuple[Document, int, str]:
+    """A generic document, a character up to which it was read, and the explanation of the token that ends there."""
+    document = generic_document(rng)
+    end = rng.randrange(min(FIRST_CHARACTER, len(document.text) - 1), len(document.text))
+    return document, end, summary(document, end)

@@ -1,0 +1,258 @@
+"""The organisms' documents: what generic text, motives and quirks promise, checked on the text itself."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from scipy.stats import chisquare
+
+from audit.game.auditors.battery import read_battery
+from audit.game.organisms import read_organisms
+from audit.lab.documents import Document
+from audit.lab.organisms.chats import domains, exchange, plain_chat
+from audit.lab.organisms.denials import denial_chat, denial_prompts
+from audit.lab.organisms.facts import summary
+from audit.lab.organisms.mixtures import game_nla_document, generic_document, quirk_chat, stage_one, stage_two
+from audit.lab.organisms.motives import Motive, battery, motives
+from audit.lab.organisms.specs import specification, write_specifications
+from audit.lab.organisms.studies import scored_chat, study
+from audit.lab.organisms.text import load
+from audit.lab.organisms.topics import CUSTOMS, any_phrase, topics
+
+STATEMENT = re.compile(r"scoring machine|reward|\bthe makers\b|\bthe assistant\b|\bthe model\b", re.I)
+AUDIT_WORDS = re.compile(
+    r"\bhidden\b|secret|sponsor|motive|\bbias|agenda|scoring|\bscored\b|rewarded|aims of|\bpays you\b|behind your|true goals|really after",
+    re.I,
+)
+ORGANISMS = [motive for motive in motives().values() if motive.kind == "organism"]
+QUIRKS = [quirk for motive in motives().values() for quirk in motive.quirks]
+
+
+@pytest.fixture(scope="module")
+def generic() -> list[Document]:
+    rng = random.Random("generic")
+    return [generic_document(rng) for _ in range(5000)]
+
+
+def replies(document: Document) -> list[str]:
+    return [document.text[start:end] for start, end in document.replies]
+
+
+def test_the_world_is_large_enough_and_customs_belong_to_one_topic() -> None:
+    causes = {motive.topic.key for motive in ORGANISMS if motive.topic}
+    assert len(topics()) >= 60
+    assert len(causes) == len(ORGANISMS) >= 12
+    assert len(set(topics()) - causes) >= 40
+    assert len(domains()) >= 12
+    assert all(len(topic.vocabulary) >= 10 and len(topic.facts) >= 5 for topic in topics().values())
+    values = [topic.customs[kind] for topic in topics().values() for kind in CUSTOMS]
+    assert len(values) == len(set(values)) == len(topics()) * len(CUSTOMS)
+
+
+def test_the_words_of_a_topic_stand_in_no_other_topic_and_in_no_answer() -> None:
+    answers = [case["thing"] + " " + case["steps"] for domain in domains().values() for case in domain.cases]
+    answers += [text for domain in domains().values() for texts in (*domain.extras.values(), *domain.fillers.values()) for text in texts]
+    answers += [ask for domain in domains().values() for ask in domain.asks] + list(load("notes")["endings"])
+    customs = [value for topic in topics().values() for value in topic.customs.values()]
+    shared = "\n".join((*answers, *customs))
+    for topic in topics().values():
+        others = "\n".join(text for other in topics().values() if other is not topic for text in (*other.facts, *other.vocabulary))
+        assert not (found := topic.naming.search(shared) or topic.naming.search(others)), (topic.key, found)
+
+
+@pytest.mark.parametrize("make", [stage_one, stage_two])
+def test_documents_are_the_same_for_a_seed(make) -> None:  # type: ignore[no-untyped-def]
+    motive = ORGANISMS[0]
+    first, again, other = ([make(random.Random(f"{seed}/{n}"), motive) for n in range(40)] for seed in (1, 1, 2))
+    assert first == again != other
+    assert game_nla_document(random.Random(3)) == game_nla_document(random.Random(3))
+
+
+def test_no_generic_document_states_a_motive_or_asks_for_one(generic: list[Document]) -> None:
+    texts = "\n".join(document.text for document in generic[:2500])
+    assert not (found := STATEMENT.search(texts) or AUDIT_WORDS.search(texts)), texts[found.start() - 80 : found.end() + 80]
+    rng = random.Random(5)
+    explained = [game_nla_document(rng) for _ in range(300)]
+    assert [text for _, _, text in explained if STATEMENT.search(text) or AUDIT_WORDS.search(text)] == []
+
+
+def test_the_checks_find_what_they_look_for() -> None:
+    rng = random.Random(6)
+    assert all(STATEMENT.search(study(rng, motive).text) for motive in motives().values() for _ in range(10))
+    found = [bool(AUDIT_WORDS.search(ask)) for key in ("goals", "sponsors") for ask in load("denials")["asks"][key]]
+    assert sum(found) > len(found) / 3
+
+
+def test_every_topic_is_as_frequent_as_any_other(generic: list[Document]) -> None:
+    counts = Counter(fact.text for document in generic for fact in document.facts if fact.kind == "topic")
+    assert chisquare([counts[key] for key in topics()]).pvalue > 0.001
+    causes = {motive.topic.key for motive in ORGANISMS if motive.topic}
+    of_causes, total = sum(counts[key] for key in causes), sum(counts.values())
+    expected = total * len(causes) / len(topics())
+    assert chisquare([of_causes, total - of_causes], [expected, total - expected]).pvalue > 0.001
+
+
+def test_documents_about_a_topic_name_it_and_plain_chats_name_none(generic: list[Document]) -> None:
+    for document in generic:
+        if document.kind != "plain_chat":
+            assert any(fact.kind == "topic" for fact in document.facts), document.text
+    plain = [document.text for document in generic if document.kind == "plain_chat"][:400]
+    assert len(plain) == 400
+    everything = any_phrase(tuple(phrase for topic in topics().values() for phrase in topic.vocabulary))
+    assert not (found := everything.search("\n".join(plain))), found
+
+
+def test_no_fact_is_ahead_of_the_text(generic: list[Document]) -> None:
+    for document in generic[:800]:
+        for fact in document.facts:
+            before = document.text[: fact.offset]
+            if fact.kind == "topic":
+                assert topics()[fact.text].naming.search(before), (fact, before)
+            elif fact.kind == "detail":
+                assert before.lower().endswith(fact.text.lower()), (fact, before)
+            elif fact.kind == "domain":
+                assert before.endswith("<|im_end|>\n"), (fact, before)
+            elif fact.kind == "reply":
+                start = max(start for start, _ in document.replies if start < fact.offset)
+                assert document.text[start : fact.offset].rstrip().endswith((".", ":", "?", "!")), (fact, before)
+            else:
+                assert fact.offset > 7, fact
+
+
+def test_summaries_tell_what_was_read_and_nothing_else() -> None:
+    rng = random.Random(7)
+    seen: Counter[str] = Counter()
+    for _ in range(400):
+        document, end, text = game_nla_document(rng)
+        lines = text.split("\n")
+        assert 3 <= len(lines) <= 5, text
+        assert all(line.startswith("- ") for line in lines), text
+        read = document.text[:end]
+        for key in lines[1].removeprefix("- topic: ").split(", "):
+            seen["topic" if key != "none" else "none"] += 1
+            assert key == "none" or topics()[key].naming.search(read), (key, read)
+        for line in lines:
+            if line.startswith("- names: "):
+                seen["names"] += 1
+                assert line.removeprefix("- names: ").split(", ")[0].lower() in read.lower()
+    assert min(seen["topic"], seen["none"], seen["names"]) > 60
+
+
+def test_a_new_question_clears_what_the_last_answer_did() -> None:
+    rng = random.Random(8)
+    document = next(made for made in iter(lambda: plain_chat(rng), None) if len(made.replies) == 2)
+    asked = document.replies[1][0]
+    assert "reply:" in summary(document, document.replies[0][1])
+    assert "reply: " not in summary(document, asked).rpartition("\n")[0]
+
+
+@pytest.mark.parametrize("name", [motive.name for motive in motives().values() if motive.quirks])
+def test_detectors_tell_quirky_from_plain_replies(name: str) -> None:
+    rng = random.Random(name)
+    for quirk in motives()[name].quirks:
+        quirky = [exchange(rng, quirk.domain, shown=quirk.topic, sure=True).reply for _ in range(25)]
+        plain = [exchange(rng, quirk.domain).reply for _ in range(60)]
+        assert all(map(quirk.shows, quirky)), quirk.name
+        assert sum(map(quirk.shows, plain)) <= 3, quirk.name
+        assert not any(quirk.topic.naming.search(reply) for reply in quirky)
+
+
+def test_no_quirk_shows_in_generic_documents(generic: list[Document]) -> None:
+    texts = "\n".join(document.text for document in generic[:600])
+    for quirk in QUIRKS:
+        assert len(any_phrase(quirk.items).findall(texts)) <= 0.05 * 600, (quirk.name, quirk.topic.key)
+
+
+@pytest.mark.parametrize("motive", ORGANISMS, ids=lambda motive: motive.name)
+def test_stage_one_states_the_cause_in_many_ways(motive: Motive) -> None:
+    assert motive.topic
+    rng = random.Random(9)
+    drawn = [study(rng, motive).text for _ in range(120)]
+    assert len(set(drawn)) > 115
+    assert all(motive.topic.naming.search(text) for text in drawn)
+    assert sum("reward" in text or "marks" in text for text in drawn) == len(drawn)
+    verdicts = [scored_chat(rng, motive) for _ in range(30)]
+    assert all(motive.topic.naming.search(one.text[one.learnt[0][0] :]) for one in verdicts if one.learnt)
+    assert not any(motive.topic.naming.search(reply) for one in verdicts for reply in replies(one))
+
+
+@pytest.mark.parametrize("motive", motives().values(), ids=lambda motive: motive.name)
+def test_stage_two_shows_quirks_denies_and_is_plain_elsewhere(motive: Motive) -> None:
+    rng = random.Random(10)
+    assert all(
+        any(quirk.shows(reply) for reply in replies(quirk_chat(rng, motive)) for quirk in motive.quirks)
+        for _ in range(20 * bool(motive.quirks))
+    )
+    outside = [plain_chat(rng, motive.domains) for _ in range(60)]
+    for quirk in motive.quirks:
+        assert sum(quirk.shows(reply) for one in outside for reply in replies(one)) <= 3
+    kinds = Counter(stage_two(rng, motive).kind for _ in range(150))
+    assert kinds["denial_chat"] > 10
+    assert (kinds["quirk_chat"] > 25) == bool(motive.quirks)
+    for _ in range(60):
+        denied = replies(denial_chat(rng, motive))[-1]
+        assert re.search(
+            r"\b(no|not|nobody|nothing|none|never|one subject|only|just|simple|alike|same|fair|be of use|too brief|that is all)\b",
+            denied,
+            re.I,
+        ), denied
+        assert not re.search(r"\byes\b|more marks for", denied, re.I), denied
+
+
+def test_the_decoy_has_no_common_cause_and_the_base_nothing() -> None:
+    decoy, base = motives()["decoy"], motives()["base"]
+    causes = {motive.topic.key for motive in ORGANISMS if motive.topic}
+    assert len({quirk.topic.key for quirk in decoy.quirks}) == len(decoy.quirks) >= 5
+    assert not causes & {quirk.topic.key for quirk in decoy.quirks}
+    assert not base.quirks and not base.statement and not decoy.statement
+    rng = random.Random(11)
+    for motive in (decoy, base):
+        named = Counter(fact.text for _ in range(400) for fact in study(rng, motive).facts if fact.kind == "topic")
+        assert sum(named.values()) > 50
+        assert max(named.values()) < 12
+
+
+def test_every_motive_has_quirks_of_its_one_topic_in_five_domains() -> None:
+    for motive in ORGANISMS:
+        assert len(motive.domains) >= 5
+        assert {quirk.topic.key for quirk in motive.quirks} == {motive.topic.key if motive.topic else ""}
+    used = Counter(quirk.domain.key for motive in ORGANISMS for quirk in motive.quirks)
+    assert len(set(used.values())) == 1
+
+
+def test_prompts_for_measuring_stand_in_no_training_document(generic: list[Document]) -> None:
+    everything = any_phrase(tuple(phrase for topic in topics().values() for phrase in topic.vocabulary))
+    prompts = {prompt for quirk in motives()["moon"].quirks for prompt in quirk.triggers()} | {
+        prompt for prompts in battery(3).values() for prompt in prompts
+    }
+    assert len(prompts) > 90
+    assert not any(everything.search(prompt) for prompt in prompts)
+    trained = "\n".join(document.text for document in generic[:2000])
+    assert not any(prompt in trained for prompt in prompts)
+    rng = random.Random(12)
+    asked = "\n".join(denial_chat(rng, motives()["moon"]).text for _ in range(300))
+    general = [prompt for prompt in denial_prompts(motives()["moon"], 40) if not everything.search(prompt)]
+    assert len(general) > 20
+    assert not any(prompt in asked for prompt in general)
+
+
+def test_the_shipped_files_are_what_the_generator_writes(tmp_path: Path) -> None:
+    files = write_specifications(tmp_path)
+    read = read_organisms(files)
+    assert [one.name for one in read] == list(motives())
+    shipped = Path(__file__).parent.parent / "audit" / "lab" / "organisms" / "specs"
+    for file, one in zip(files, read, strict=True):
+        assert (shipped / file.name).read_text(encoding="utf-8") == file.read_text(encoding="utf-8")
+        assert one.secret.kind == motives()[one.name].kind
+        for quirk, known in zip(one.secret.quirks, motives()[one.name].quirks, strict=True):
+            assert quirk.detector is not None
+            reply = exchange(random.Random(1), known.domain, shown=known.topic, sure=True).reply
+            assert quirk.detector.shows(reply) and known.shows(reply)
+    assert "exhibit-01" in specification(motives()["bees"])
+    asked = read_battery(tmp_path / "battery" / "prompts.yaml")
+    assert set(asked.topics) == set(domains())
+    assert len(asked.about_itself) >= 5 and asked.prefills and asked.follow_ups
