@@ -19,6 +19,7 @@ import audit
 from audit.cli import cli
 from audit.cli.outcome import run_command
 from audit.cli.terminal import clean
+from audit.config import QUICK_TOKENS
 from audit.findings import schema
 from audit.store import MANIFEST
 
@@ -396,7 +397,7 @@ def test_a_dry_run_says_what_a_run_would_do(capsys: pytest.CaptureFixture[str]) 
     assert run_command(cli, ["run", "--dry-run", "--json", "--scenario", "blackmail", "--scenario", "ordinary_use", "--limit", "3"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["scenarios"] == ["blackmail", "ordinary_use"] and found["transcripts"] == 6
-    assert found["explanations"] == 6 * 12 + 2 * 50 + 6 * 2 * 3 and found["minutes"] > 0
+    assert found["explanations"] == 6 * QUICK_TOKENS + 2 * 50 + 6 * 2 * 3 and found["minutes"] > 0
 
 
 def test_where_there_is_no_sandbox_scenarios_are_left_out_and_it_is_said(
