@@ -68,7 +68,7 @@ def lab_organisms() -> tuple[Path, ...]:
     folder = Path(audit.lab.__file__).parent / "organisms" / "weights"
     files = tuple(sorted(folder.glob("*.yaml"))) or (tuple(sorted(folder.parent.glob("*.yaml"))) if folder.is_dir() else ())
     if not files:
-        remedy = "Name organism files of your own, or build the lab's with: nla-audit lab build --organisms"
+        remedy = "Name organism files of your own: nla-audit game ORGANISM.yaml ..."
         raise AuditError("The lab's organisms are not in this installation.", remedy)
     return files
 
