@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 
 class BuildConfig(BaseModel):
-    """The whole recipe."""
+    """The whole recipe.
+
+    The bundled weights are not its result: their target also read summaries, its first phases saw an older text of the world, and AV and
+    AR are shorter warm starts without RL. The target alone has been built from the seed by it; the whole has not been run in one go.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
