@@ -126,10 +126,3 @@ def records(table: pd.DataFrame | None, wanted: Iterable[str] | None = None) -> 
             return []
         table = table[table["transcript_id"].isin(list(wanted))]
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
-
-
-def count_by(table: pd.DataFrame | None, column: str) -> dict[str, int]:
-    """How often each value stands in a column, the most frequent first."""
-    if table is None or column not in table.columns:
-        return {}
-    return {str(name): int(count) for name, count in table[column].value_counts().items()}

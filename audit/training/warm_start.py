@@ -135,15 +135,6 @@ def warm_start_verbalizer(
     train(scorer, loss_at, config, folder, report, machinery.report_every, machinery.optimizer, group)
 
 
-def reconstruction_loss(reconstructor: Reconstructor, rows: list[list[int]], vectors: NDArray[np.float32]) -> torch.Tensor:
-    """Mean ``2 (1 - cosine)`` between the vectors and what the AR makes of the prompts."""
-    import torch
-
-    from audit.training.scorers import mse_of
-
-    return mse_of(reconstructor.forward(rows), torch.as_tensor(vectors)).mean()
-
-
 def warm_start_reconstructor(
     reconstructor: Reconstructor,
     data: ExplainedActivations,
