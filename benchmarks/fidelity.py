@@ -1,9 +1,10 @@
 """How good the lab's NLA is as an NLA: fidelity with controls, hidden codes, copying, and whether its AR reads the setting.
 
-    python benchmarks/fidelity.py [--documents 60] [--samples 4] [--seed 96001] [--weights DIR]
+    python benchmarks/fidelity.py [--documents 60] [--samples 4] [--seed 96001] [--weights DIR] [--before DIR]
 
 All on documents of a seed that no training saw. "AV" rows are texts that the AV wrote, "gold" rows the lab's own summaries of the
-same activations, which can hide nothing: a rewrite that costs both the same costs because the AR does not know the words.
+same activations, which can hide nothing: a rewrite that costs both the same costs because the AR does not know the words. With
+``--before`` the round trip is also compared, activation by activation, with that of an earlier pair: a warm start, say.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from audit.lab.rewording import reword_setting, swap_setting, synonyms, trained_
 from audit.lab.summaries import summary
 from audit.nla import load_pair
 from audit.nla.copying import fve_by_length, ngram_overlap
-from audit.nla.fidelity import Fve, Score, measure_fidelity
+from audit.nla.fidelity import Fve, Scale, Score, measure_fidelity, mse_nrm
 from audit.nla.rewrites import rewrite_costs, shuffle_lines, swap_test, without_quotes
 from audit.target.loading import load_target
 
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=96_001)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--weights", type=Path, help="a build of `nla-audit lab build`; default: the bundled weights")
+    parser.add_argument("--before", type=Path, help="an earlier pair (a folder with av and ar) to compare with")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     folder = options.weights or weights_folder("target").parent
@@ -53,6 +55,8 @@ def main() -> None:
             row.append(said.text)
     print(f"{len(kept)} activations of {options.documents} documents; {len(written) - len(kept)} without a readable explanation")
     show_fidelity("AV, greedy", measure_fidelity(vectors, texts, pair.reconstruct, clusters, sampled))
+    if options.before:
+        show_gain(data.vectors, written, pair, load_pair(str(options.before)), data.documents.tolist())
     show_fidelity("gold", measure_fidelity(vectors, gold, pair.reconstruct, clusters))
     for name, said_texts in (("AV", texts), ("gold", gold)):
         show_rewrites(name, vectors, said_texts, pair, clusters)
@@ -82,6 +86,20 @@ def show_fidelity(name: str, figures: Any) -> None:
     rows |= {"unrelated text": figures.unrelated} | {f"best of {size}, sampled": score for size, score in figures.best_of.items()}
     for label, score in rows.items():
         print(f"| {label} | {cells(score)} |")
+
+
+def show_gain(vectors: Any, written: Sequence[Any], pair: Any, before: Any, clusters: Sequence[int]) -> None:
+    """Round trip now minus round trip before, on the activations that both put into readable words."""
+    earlier = before.explain(vectors)
+    kept = [row for row, both in enumerate(zip(written, earlier, strict=True)) if all(s.status in READABLE and s.text for s in both)]
+    now = mse_nrm(vectors[kept], pair.reconstruct([written[row].text for row in kept]))
+    then = mse_nrm(vectors[kept], before.reconstruct([earlier[row].text for row in kept]))
+    scale = Scale(vectors[kept], [clusters[row] for row in kept])
+    # FVE is one minus error by baseline, so one minus the FVE of the spared error is the gain.
+    spared = scale.fve(then - now)
+    print(f"\n### Gain over the earlier pair, {len(kept)} rows\n")
+    print(f"FVE (variance) {scale.fve(then).value:.3f} before, {scale.fve(now).value:.3f} now: ", end="")
+    print(f"gain {span(Fve('variance', 1.0 - spared.value, 1.0 - spared.high, 1.0 - spared.low))}")
 
 
 def cells(score: Score) -> str:

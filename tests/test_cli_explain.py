@@ -141,6 +141,21 @@ def test_vectors_that_cannot_be_explained_are_rows_with_a_status(run: Run, lab: 
     assert rows[1]["cosine"] is None and rows[2]["cosine"] is None
 
 
+def test_controls_stand_beside_the_scores(run: Run, lab: tuple[Any, Any], tmp_path: Path) -> None:
+    table, lines = tmp_path / "kept.parquet", tmp_path / "kept.jsonl"
+    assert run("explain", TEXT, "--json", "--last", 12, "--out", table)[0] == 0
+    assert run("explain", "--vectors", table, "--json", "--out", lines)[0] == 0
+    arguments = ("score", "--vectors", table, "--explanations", lines)
+    code, out, _ = run(*arguments, "--controls", "--paraphrase", "mockllm/model")
+    assert code == 0
+    for name in ("these explanations", "explanations of other activations", "an unrelated text", "lines shuffled", "in other words"):
+        assert name in out
+    assert "12 changed, 0 unchanged, 0 failed" in out.split("in other words")[1]
+    assert "nobody" in refused(run(*arguments, "--controls", "--paraphrase", "nobody/model"))
+    refused(run(*arguments, "--paraphrase", "mockllm/model"))
+    refused(run(*arguments, "--controls", "--json"))
+
+
 def test_scores_stand_in_input_order_and_gaps_are_null_and_counted(run: Run, lab: tuple[Any, Any], tmp_path: Path) -> None:
     vectors = np.random.default_rng(1).normal(size=(6, 128)).astype(np.float32)
     vectors[1, 0], vectors[2] = np.inf, 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -217,6 +218,21 @@ def test_several_updates_of_the_ar_learn_the_parts_one_after_another(warm: Warm)
     untouched = warm.reconstructor.reconstruct([rollout.text for rollout in rollouts])
     at_first = 2 * (1 - torch.nn.functional.cosine_similarity(torch.as_tensor(untouched), given).numpy())
     assert errors[:4] == pytest.approx(at_first[:4], rel=1e-4) and errors[4:] != pytest.approx(at_first[4:], rel=1e-4)
+
+
+def test_the_ar_can_read_the_lines_of_an_activations_texts_in_another_order(warm: Warm) -> None:
+    trainer, rollouts, given = trainer_with_samples(warm.copy())
+    trainer.config = replace(CONFIG, reorder=1.0)
+    rollouts = [replace(rollout, text=f"- one\n- {' '.join(rollout.text.split())}\n- three") for rollout in rollouts]
+    errors = trainer.reconstructor_gradients(rollouts, given)
+    for group in (slice(0, 4), slice(4, 8)):
+        found = set()
+        for order in itertools.permutations(range(3)):
+            read = ["\n".join(rollout.text.split("\n")[place] for place in order) for rollout in rollouts[group]]
+            made = torch.as_tensor(warm.reconstructor.reconstruct(read))
+            expected = 2 * (1 - torch.nn.functional.cosine_similarity(made, given[group]).numpy())
+            found |= {order} if errors[group] == pytest.approx(expected, rel=1e-4) else set()
+        assert len(found) == 1 and (0, 1, 2) not in found, "one order for all texts of an activation, and not the AV's"
 
 
 def test_a_batch_that_cannot_be_divided_into_updates_is_refused(warm: Warm, tmp_path: Path) -> None:

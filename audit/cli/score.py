@@ -25,8 +25,10 @@ BATCH = 512
 @click.option("--vectors", required=True, type=click.Path(path_type=Path), metavar="FILE", help="Activations: safetensors or parquet.")
 @click.option("--explanations", required=True, type=click.Path(path_type=Path), metavar="FILE", help="Their texts: .jsonl or parquet.")
 @click.option("--nla", default="lab", show_default=True, metavar="NAME", help="lab, a folder or a Hub name.")
+@click.option("--controls", is_flag=True, help="Also score what should say nothing, and rewrites that keep the meaning.")
+@click.option("--paraphrase", metavar="MODEL", help="With --controls: a model of Inspect's that puts the explanations in other words.")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of cosine and mse_nrm in the order of the input, and nothing else.")
-def command(vectors: Path, explanations: Path, nla: str, as_json: bool) -> int:
+def command(vectors: Path, explanations: Path, nla: str, controls: bool, paraphrase: str | None, as_json: bool) -> int:
     """Score explanations against the activations that they explain, row by row.
 
     The AR turns each text into a vector; the cosine says how much of the activation's direction the words carry. Rows without a
@@ -35,7 +37,12 @@ def command(vectors: Path, explanations: Path, nla: str, as_json: bool) -> int:
     from audit.cli.audits import quieten
     from audit.cli.options import configuration
     from audit.nla.vectors import read_vectors
+    from audit.stages.preflight import check_api
 
+    if (controls and as_json) or (paraphrase and not controls):
+        raise AuditError("--json prints no controls, and --paraphrase is one of the --controls.", "Leave one out, or add --controls.")
+    if paraphrase:
+        check_api(paraphrase, "Name one as Inspect does: provider/model.")
     activations, texts = read_vectors(vectors), read_texts(explanations)
     if len(activations) != len(texts):
         problem = f"There are {len(activations)} activations in '{vectors}' but {len(texts)} explanations in '{explanations}'."
@@ -43,6 +50,7 @@ def command(vectors: Path, explanations: Path, nla: str, as_json: bool) -> int:
     if nla == "none":
         raise AuditError("Without an NLA nothing can be scored.", "Name one with --nla.")
     quieten(configuration(None, nla=nla))
+    from audit.cli.controls import show_controls
     from audit.nla import load_pair
 
     pair = load_pair(nla, activations.shape[1])
@@ -52,6 +60,8 @@ def command(vectors: Path, explanations: Path, nla: str, as_json: bool) -> int:
         click.echo(json.dumps([{"cosine": value, "mse_nrm": None if value is None else 2.0 * (1.0 - value)} for value in cosines]))
     else:
         _show(activations, cosines, nla)
+    if controls:
+        show_controls(pair, activations, texts, cosines, paraphrase)
     return 0
 
 

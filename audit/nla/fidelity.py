@@ -64,7 +64,7 @@ def fve(activations: Vectors, reconstructions: Vectors, baseline: Baseline = "va
     return 1.0 - float(mse_nrm(activations, reconstructions).mean()) / of_baseline if of_baseline > 1e-12 else float("nan")
 
 
-def centred_cosine(activations: Vectors, reconstructions: Vectors, mean: Vectors | Floats) -> Floats:
+def centred_cosine(activations: Vectors | Floats, reconstructions: Vectors | Floats, mean: Vectors | Floats) -> Floats:
     """Cosine after the mean activation is taken from both: what is said beyond the generic."""
     return cosine(np.asarray(activations - mean, dtype=np.float64), np.asarray(reconstructions - mean, dtype=np.float64))
 
@@ -165,7 +165,7 @@ class Scale:
     def score(self, reconstructions: Vectors | Floats) -> Score:
         """All measures of reconstructions ``[n, d]``, one a row."""
         cosines = cosine(self.activations, reconstructions)
-        centred = cosine(unit(self.activations) - self.mean, unit(reconstructions) - self.mean)
+        centred = centred_cosine(unit(self.activations), unit(reconstructions), self.mean)
         errors = 2.0 * (1.0 - cosines)
         return Score(
             float(cosines.mean()), float(centred.mean()), float(errors.mean()),

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import random
 import re
+import secrets
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from audit.nla.fidelity import Fve, Reconstruct, Scale, Vectors, cosine, mse_nrm
+
+if TYPE_CHECKING:
+    from inspect_ai.model import Model
 
 Rewrite = Callable[[str, random.Random], str | None]
 """A text in other words; the same text where there was nothing to change, ``None`` where rewriting failed."""
@@ -41,6 +46,11 @@ def shuffle_lines(text: str, rng: random.Random) -> str:
     for place, line in zip(places, [lines[place] for place in order], strict=True):
         lines[place] = line
     return "\n".join(lines)
+
+
+def reordered(texts: Sequence[str], share: float, rng: random.Random) -> list[str]:
+    """The texts, each with a chance of ``share`` to have its lines in another order."""
+    return [shuffle_lines(text, rng) if rng.random() < share else text for text in texts]
 
 
 def without_quotes(text: str, rng: random.Random | None = None) -> str:
@@ -78,22 +88,38 @@ def substitute(groups: Iterable[Sequence[str]]) -> Rewrite:
     return rewrite
 
 
-def by_model(ask: Callable[[str], str], instruction: str = INSTRUCTIONS["paraphrase"]) -> Rewrite:
-    """A rewrite by a model: ``ask`` takes a prompt and returns its answer. An empty or unchanged answer, or an error, is a failure.
+def by_model(make: Callable[[], Model], texts: Sequence[str], instruction: str = INSTRUCTIONS["paraphrase"], at_once: int = 20) -> Rewrite:
+    """A rewrite that any model of Inspect's makes of ``texts``, all asked for now, ``at_once`` at a time; of other texts it makes nothing.
 
-    The explanation is another model's text: it is fenced, and can at worst spoil its own rewrite.
+    An empty or unchanged answer, or an error, is a failure of its row. The explanation is another model's text: it is fenced by a number
+    that it cannot know, and can at worst spoil its own rewrite. ``make`` is called in the event loop that the requests run in.
     """
+    import anyio
 
-    def rewrite(text: str, rng: random.Random) -> str | None:
-        fence = f"note-{rng.getrandbits(64):016x}"
-        try:
-            answer = ask(f"{instruction}\n\n<{fence}>\n{text}\n</{fence}>")
-        except Exception:  # whatever a provider raises, the row counts as failed and the others go on
-            return None
+    found = anyio.run(_ask_for_all, make, list(dict.fromkeys(texts)), instruction, at_once)
+    return lambda text, rng: found.get(text)
+
+
+async def _ask_for_all(make: Callable[[], Model], texts: Sequence[str], instruction: str, at_once: int) -> dict[str, str | None]:
+    import anyio
+
+    found: dict[str, str | None] = {}
+    limiter = anyio.CapacityLimiter(at_once)
+
+    async def one(model: Model, text: str) -> None:
+        fence = f"note-{secrets.token_hex(8)}"
+        async with limiter:
+            try:
+                answer = (await model.generate(f"{instruction}\n\n<{fence}>\n{text}\n</{fence}>")).completion
+            except Exception:  # whatever a provider raises, the row counts as failed and the others go on
+                answer = ""
         answer = answer.replace(f"<{fence}>", "").replace(f"</{fence}>", "").strip()
-        return answer if answer and answer != text.strip() else None
+        found[text] = answer if answer and answer != text.strip() else None
 
-    return rewrite
+    async with make() as model, anyio.create_task_group() as tasks:
+        for text in texts:
+            tasks.start_soon(one, model, text)
+    return found
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from audit.training.loop import OptimizerName
 from audit.training.parts import LoraSettings
 from audit.training.prompts import AR_TEMPLATE, AV_TEMPLATE
 
-LAB = "lab"
+LAB, ORGANISMS = "lab", "organisms"
+"""Sources of documents whose generator also writes their summaries."""
 REPORT_EVERY = 10
 Dtype = Literal["float32", "bfloat16", "float16"]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -30,11 +31,17 @@ class DocumentSettings(Section):
     """Where activations come from. ``documents: FILE`` alone will do."""
 
     source: str
-    """``lab`` for the lab's generator, or a ``.jsonl``, ``.parquet``, ``.txt`` or ``.md`` file, or a folder of them."""
+    """``lab`` for the lab's generator, ``organisms`` for that of its organisms, or a ``.jsonl``, ``.parquet``, ``.txt`` or ``.md`` file,
+    or a folder of them."""
     field: str = "text"
     """Of JSONL and parquet rows; rows with ``messages`` are written out by the target's chat template."""
     limit: int | None = Field(default=None, ge=4)
-    """At most so many documents; for the lab, exactly so many (left out: 4000)."""
+    """At most so many documents; of a generator, exactly so many (left out: 4000)."""
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether a generator writes them, and their summaries."""
+        return self.source in (LAB, ORGANISMS)
 
 
 class PositionSettings(Section):
@@ -42,7 +49,7 @@ class PositionSettings(Section):
 
     per_document: int = Field(default=4, ge=1)
     first: int | None = Field(default=None, ge=0)
-    """No token before this one; left out: 50, for the lab's short documents 10."""
+    """No token before this one; left out: 50, for a generator's short documents 10."""
     max_tokens: int = Field(default=512, ge=16)
     """Documents are cut off here."""
 
@@ -99,7 +106,9 @@ class WarmStartSettings(Section):
     reconstructor_batch: int | None = Field(default=None, ge=1)
     """Left out: as ``batch``."""
     emphasis: float = Field(default=1.0, ge=1)
-    """How much more the line of a lab summary that names a setting weighs in the AV's loss than the rest."""
+    """How much more the line of a generator's summary that names a setting, or topics, weighs in the AV's loss than the rest."""
+    reorder: float = Field(default=0.0, ge=0, le=1)
+    """Share of the summaries that the AR reads with their lines shuffled."""
     optimizer: OptimizerName = "adamw"
     verbalizer_learning_rate: float | None = Field(default=None, gt=0)
     """Left out: 2e-5, with LoRA 2e-4, with Muon 4e-3."""
@@ -149,9 +158,9 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _summarised(self) -> TrainConfig:
-        if self.summaries is None and self.documents.source != LAB:
+        if self.summaries is None and not self.documents.is_generated:
             raise ValueError("files need 'summaries', a model that says what stands in them")
-        if self.warm_start.emphasis != 1 and self.documents.source != LAB:
+        if self.warm_start.emphasis != 1 and not self.documents.is_generated:
             raise ValueError("'warm_start.emphasis' is for the lab's documents only")
         if self.first_position >= self.positions.max_tokens:
             raise ValueError("'positions.first' must lie before 'positions.max_tokens'")
@@ -162,12 +171,12 @@ class TrainConfig(Section):
         """The first token that may be chosen."""
         if self.positions.first is not None:
             return self.positions.first
-        return 10 if self.documents.source == LAB else 50
+        return 10 if self.documents.is_generated else 50
 
     @property
     def document_limit(self) -> int | None:
         """How many documents to read."""
-        return self.documents.limit or (4000 if self.documents.source == LAB else None)
+        return self.documents.limit or (4000 if self.documents.is_generated else None)
 
     @property
     def verbalizer_learning_rate(self) -> float:

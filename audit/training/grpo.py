@@ -7,6 +7,7 @@ samples, or several on parts of them. Neither gradient passes into the other mod
 
 Choices of ours where the paper is silent, and departures from it:
 - one update of the AV a batch, so the importance ratio is 1 and nothing is clipped; every token of the batch weighs the same;
+- the AR may read a share of the texts with their lines shuffled (``reorder``);
 - the AR may take several updates a batch (``reconstructor_updates``), each on whole groups, whose rewards come from the weights before it;
 - the KL penalty is the estimator ``r - log r - 1`` with ``r = p_reference / p`` of the sampled tokens: not negative, and zero at the start;
 - AdamW with a constant learning rate after a short warm-up; Muon can be chosen;
@@ -69,6 +70,8 @@ class RlConfig:
     reconstructor_learning_rate: Rate = 5e-5
     reconstructor_updates: Count = 1
     """Of the AR a step, each on its share of the activations: sampling is what costs, and an AR that lags behind misleads the AV."""
+    reorder: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the activations whose explanations the AR reads with shuffled lines: no code can then hide in their order."""
     warmup_steps: Annotated[int, Field(ge=0)] = 10
     optimizer: OptimizerName = "adamw"
     weight_decay: Weight = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from audit.nla.pair import Reconstructor, Verbalizer
+from audit.nla.rewrites import reordered
 from audit.training.curves import CurveRow
 from audit.training.loop import optimizers_of, set_learning_rate
 from audit.training.microbatch import MicroBatch
@@ -110,12 +112,17 @@ class JointTrainer:
             self._update(self.reader, self.reconstructor_optimizers, rate)
         return np.concatenate(errors)
 
+    def _as_read(self, rollouts: Sequence[Rollout]) -> list[str]:
+        """The texts as the AR reads them: those of one activation all in the AV's order of lines, or all in another."""
+        share, seed = self.config.reorder, self.config.seed
+        return [reordered([rollout.text], share, random.Random(f"order/{seed}/{rollout.row}"))[0] for rollout in rollouts]
+
     def reconstructor_gradients(self, rollouts: Sequence[Rollout], given: torch.Tensor) -> NDArray[np.float64]:
         """Leaves in the AR the gradient of its mean error over the parsed samples; the error of each sample ``[n]``.
 
         Unparsed samples run along without weight, so that all processes take the same number of passes.
         """
-        prompts = self.reconstructor.encode([rollout.text for rollout in rollouts])
+        prompts = self.reconstructor.encode(self._as_read(rollouts))
         weights = torch.tensor([float(rollout.parsed) for rollout in rollouts])
         factor = self.group.size / max(1.0, self.group.total(float(weights.sum())))
         errors = np.full(len(rollouts), ORTHOGONAL)

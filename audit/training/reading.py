@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from audit.errors import AuditError
-from audit.training.config import LAB, TrainConfig
+from audit.training.config import LAB, ORGANISMS, TrainConfig
 from audit.training.session import Session
 
 
@@ -42,6 +42,10 @@ def _documents(config: TrainConfig, tokenizer: Any) -> Any:
 
     if config.documents.source == LAB:
         return LabDocuments(config.document_limit or 0, config.seed)
+    if config.documents.source == ORGANISMS:
+        from audit.lab.organisms.explained import OrganismDocuments
+
+        return OrganismDocuments(config.document_limit or 0, config.seed)
     return read_documents(config.documents.source, config.documents.field, config.document_limit, tokenizer)
 
 

@@ -20,7 +20,7 @@ from audit.nla.fidelity import fve
 from audit.nla.sidecar import Sidecar, read_sidecar, write_sidecar
 from audit.pipeline import Reporter
 from audit.training import parts
-from audit.training.config import REPORT_EVERY, TrainConfig
+from audit.training.config import ORGANISMS, REPORT_EVERY, TrainConfig
 from audit.training.corpus_files import Emphasised, corpus_vectors, explained_rows
 from audit.training.curves import CurveRow, Curves
 from audit.training.loop import LoopConfig, Report
@@ -106,7 +106,8 @@ def warm_start_ar(session: Session) -> dict[str, Any]:
     loop = _loop(config, config.warm_start.reconstructor_steps, config.reconstructor_learning_rate)
     with _reporting(session, "ar", loop.steps) as report:
         folder = session.path("work/ar")
-        warm_start_reconstructor(reconstructor, data, config.reconstructor_batch, config.seed, loop, folder, report, _machinery(session))
+        settings = (config.reconstructor_batch, config.seed, loop, folder, report, _machinery(session), config.warm_start.reorder)
+        warm_start_reconstructor(reconstructor, data, *settings)
     main = session.group.is_main
     parts.save_reconstructor(reconstructor, session.path("warm/ar"), meta, session.base, config.save_dtype, main)
     return {"steps": loop.steps, **(_ar_figures(session, layer) if main else {})}
@@ -165,6 +166,10 @@ def _rows_for(session: Session, part: Any, batch: int) -> ExplainedActivations:
 def _emphasised(config: TrainConfig) -> Emphasised:
     if config.warm_start.emphasis == 1:
         return lambda summary: None
+    if config.documents.source == ORGANISMS:
+        from audit.lab.organisms.explained import topic_span
+
+        return topic_span
     from audit.lab.nla import setting_span
 
     return setting_span

@@ -1,7 +1,8 @@
 """Warm start of AV and AR on pairs of activation and summary (paper, section 3): supervised, on disjoint documents.
 
 Departures from the paper: the AV's loss can weigh chosen spans of a summary more than the rest (``emphasis``), which a small
-model needs to learn the few tokens that carry polarity; matrices are trained with Muon instead of AdamW.
+model needs to learn the few tokens that carry polarity; the AR can read a share of the summaries with their lines in another order
+(``reorder``), so that it reads lines and not their places; matrices are trained with Muon instead of AdamW.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from audit.nla.pair import Reconstructor
 from audit.nla.prompt import CLOSE_TAG, OPEN_TAG, InjectionPrompt
+from audit.nla.rewrites import reordered
 from audit.training.loop import LoopConfig, OptimizerName, train
 from audit.training.loop import Report as Report
 from audit.training.microbatch import MicroBatch
@@ -144,8 +146,9 @@ def warm_start_reconstructor(
     folder: Path,
     report: Report | None = None,
     machinery: Machinery | None = None,
+    reorder: float = 0.0,
 ) -> None:
-    """Trains the AR (backbone and head) in place. Resumable from ``folder``."""
+    """Trains the AR (backbone and head) in place; a share ``reorder`` of what it reads has shuffled lines. Resumable from ``folder``."""
     import torch
 
     from audit.training.processes import Processes
@@ -153,7 +156,7 @@ def warm_start_reconstructor(
 
     machinery = machinery or Machinery()
     group, pieces = machinery.group or Processes(), MicroBatch(machinery.micro_batch, machinery.on_halving)
-    prompts = reconstructor.encode(data.summaries)
+    prompts: dict[int, list[int]] = {}
     reader = VectorReader(reconstructor)
 
     def loss_of(piece: list[int]) -> torch.Tensor:
@@ -162,7 +165,10 @@ def warm_start_reconstructor(
         return mse_of(made, torch.as_tensor(data.vectors[piece])).sum() * (group.size / batch)
 
     def loss_at(step: int) -> float:
-        rows = random.Random(f"ar/{seed}/{step}").sample(range(len(prompts)), batch)
+        rows = random.Random(f"ar/{seed}/{step}").sample(range(len(data.summaries)), batch)
+        texts = reordered([data.summaries[row] for row in rows], reorder, random.Random(f"ar/{seed}/{step}/order"))
+        prompts.clear()
+        prompts.update(zip(rows, reconstructor.encode(texts), strict=True))
         return pieces.backward(group.share(rows), lambda row: len(prompts[row]), loss_of, reader)
 
     train(reader, loss_at, config, folder, report, machinery.report_every, machinery.optimizer, group)
