@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Everything that ends up in the installed package; a change in any of it installs the package again.
 SOURCES := pyproject.toml $(shell find audit scenarios reports -type f -not -path '*/__pycache__/*' | sed 's/ /\\ /g')
 
-.PHONY: audit test lint sandbox clean
+.PHONY: audit test lint example sandbox clean
 
 audit: $(VENV)/.package sandbox
 	$(BIN)/nla-audit run
@@ -19,6 +19,12 @@ lint: $(VENV)/.dev $(VENV)/.package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The report under reports/examples, from the audit that `make audit` left; another with AUDIT=FOLDER.
+AUDIT ?= nla-audit-lab
+example: $(VENV)/.package
+	$(BIN)/nla-audit report $(AUDIT) $(REPORT_ARGS)
+	cp $(AUDIT)/report.html reports/examples/report.html
 
 # PyTorch goes first: everything else then fits itself to that build.
 $(VENV)/.torch: constraints.txt

@@ -93,6 +93,9 @@ class Site:
     role: Role
     chosen_by: str
     """``random``, ``all``, ``every:4``, ``last:10``."""
+    start: int | None = None
+    """Where the token begins among the characters of its call's ``text``; ``None`` where it stands elsewhere or that is not known."""
+    end: int | None = None
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ def _setting(row: dict[str, Any]) -> tuple[str, str, str, str, str]:
 
 
 def _rate(row: dict[str, Any]) -> RateRow:
-    low, high = interval(row.get("ci"))
+    why = text(row.get("why_not")) or "not compared"
     measure, pairs = text(row.get("measure")), integer(row.get("pairs")) or 0
     tested = TESTS.get(text(row.get("test")), "")
     if tested == "McNemar":
@@ -183,7 +183,7 @@ def _rate(row: dict[str, Any]) -> RateRow:
         label=MEASURES.get(measure) or measure.removeprefix(SCANNER),
         first=share(row.get("first")),
         second=share(row.get("second")),
-        change=Rate(number(row.get("difference")), low, high, why=text(row.get("why_not")) or "not compared"),
+        change=Rate(number(row.get("difference")), *interval(row.get("ci")), None, None, why, *interval(row.get("cluster_ci"))),
         direction=DIRECTIONS.get(text(row.get("direction")), "not compared"),
         p=number(row.get("p_adjusted")),
         tested=tested,
@@ -223,5 +223,5 @@ def _theme(row: dict[str, Any]) -> MotiveView:
         reference=carried("reference_transcripts", "reference_of"),
         said=Rate(why="not asked"),
         explanations=carried("explanations", "explanations_of"),
-        quotes=tuple(quote_view(quote, text(quote.get("text"))) for quote in mappings(row.get("quotes"))),
+        quotes=tuple(quote_view(quote, text(quote.get("text")), linked=False) for quote in mappings(row.get("quotes"))),
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from reports.charts import ALL, ALOUD, AWARE, TEXT_ONLY, UNAWARE, Chart, Line, Series, dot_chart
@@ -22,16 +23,21 @@ def render_comparison(found: dict[str, Any]) -> str:
 
 
 def _differences(rows: Sequence[RateRow]) -> Chart | None:
-    """The difference of each main rate of each scenario, with its interval, about the line of no difference."""
+    """The difference of each main rate of each scenario, with its interval over origins, about the line of no difference."""
     places = list(dict.fromkeys((row.place, row.kind) for row in rows if row.change.known and row.kind != "deployment"))
     series = []
     for measure, look in LOOKS.items():
-        known = {(row.place, row.kind): row.change for row in rows if row.measure == measure}
+        known = {(row.place, row.kind): _clustered(row.change) for row in rows if row.measure == measure}
         if any(rate.known for rate in known.values()):
             series.append(Series(MEASURES[measure], tuple(known.get(place, Rate()) for place in places), look))
     labels = [_label(place, kind) for place, kind in places]
     line = Line("no difference", Rate(0.0))
     return dot_chart("chart-differences", "What rose and what fell", labels, series, "B minus A, in percentage points", line, "points")
+
+
+def _clustered(change: Rate) -> Rate:
+    """With the interval that the direction was judged by, where there is one."""
+    return change if change.cluster_low is None else replace(change, low=change.cluster_low, high=change.cluster_high, cluster_low=None)
 
 
 def _rates(view: ComparisonView) -> Chart | None:

@@ -10,7 +10,7 @@ from reports.examined import examined_view
 from reports.figures import outcome
 from reports.model import Conversation, EvidenceView, Figure, Reading
 from reports.reading import Rate, decoded, integer, mapping, mappings, number, records, text, texts
-from reports.text import EXCERPT, EXPLANATION, MESSAGE, Shown, anchor, highlighted, plain, shown, shown_end, token_text
+from reports.text import EXCERPT, EXPLANATION, MESSAGE, Shown, address_name, anchor, highlighted, plain, shown, shown_end, token_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +19,8 @@ PIECES, ALARMS = 10, 3
 MESSAGES, READINGS = 40, 60
 """Shown of one conversation; what is left away is counted."""
 READING_TEXT = 400
+LINK = 44
+"""Characters of a transcript's name in a link."""
 
 
 def place_key(row: dict[str, Any]) -> tuple[str, int | None, int | None, int | None]:
@@ -29,14 +31,17 @@ def place_key(row: dict[str, Any]) -> tuple[str, int | None, int | None, int | N
 def place_words(row: dict[str, Any]) -> str:
     """What a link to a token is called."""
     transcript, _, position, _ = place_key(row)
-    return f"{plain(transcript, 40)}, position {position}"
+    # Names that begin alike differ at their end.
+    name = transcript if len(transcript) <= LINK else f"{transcript[: LINK // 2]}\u2026{transcript[-LINK // 2 :]}"
+    return f"{plain(name)}, position {position}"
 
 
-def explorer_link(row: dict[str, Any]) -> str:
-    """A link that opens the explorer at a token, or at a conversation if the row names no token."""
+def explorer_link(row: dict[str, Any], scanner: str = "") -> str:
+    """A link that opens the explorer at a token, or at a conversation if the row names no token; with the verdicts of ``scanner``."""
     name, call, position, _ = place_key(row)
     place = "" if call is None or position is None or position < 0 else f"&p={call}.{position}"
-    return f"#t={quote(name, safe='', errors='replace')}{place}"
+    judged = f"&s={quote(address_name(scanner), safe='', errors='replace')}" if scanner else ""
+    return f"#t={quote(address_name(name), safe='', errors='replace')}{place}{judged}"
 
 
 def piece_anchor(row: dict[str, Any]) -> str:

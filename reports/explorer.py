@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from reports.evidence import place_key
-from reports.explorer_talk import turns_of
-from reports.explorer_token import cut, examined_of, said_of, verdicts_of
+from reports.explorer_talk import places_of, turns_of
+from reports.explorer_token import cut, examined_of, named, said_of, verdicts_of
 from reports.reading import decoded, integer, mapping, mappings, number, text
-from reports.text import CLAIM, EXPLANATION, MESSAGE, anchor
+from reports.text import CLAIM, EXPLANATION, MESSAGE, address_name, anchor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +69,7 @@ class Explorer:
         self.findings = mappings(findings.get("findings"))
         self.awareness = text(mapping(findings.get("awareness")).get("scanner"))
         self.pointed = _pointed(self.findings)
+        self.quoted = _quoted(findings)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -108,7 +109,7 @@ class Explorer:
         scenarios: dict[tuple[str, ...], int] = {}
         rows = [self._entry(name, scenarios) for name in self.kept(limits or Limits())]
         return {
-            "scanners": self.scanners,
+            "scanners": [named(name) for name in self.scanners],
             "scenarios": [{"name": name, "kind": kind, "variant": variant} for name, kind, variant in scenarios],
             "steps": self._steps(),
             "findings": [_finding(row) for row in self.findings],
@@ -116,26 +117,26 @@ class Explorer:
         }
 
     def kept(self, limits: Limits) -> list[str]:
-        """The transcripts that are shown; where not all are, those that findings rest on before the others."""
+        """The transcripts that are shown; where not all are, those that findings rest on or the report quotes before the others."""
         if limits.transcripts is None or limits.transcripts >= len(self.names):
             return self.names
-        chosen = set(sorted(self.names, key=lambda name: name not in self.pointed)[: limits.transcripts])
+        chosen = set(sorted(self.names, key=lambda name: (name not in self.pointed, name not in self.quoted))[: limits.transcripts])
         return [name for name in self.names if name in chosen]
 
     def _entry(self, name: str, scenarios: dict[tuple[str, ...], int]) -> dict[str, Any]:
         row = self.transcripts.of(name)[0]
-        key = (text(row.get("scenario")) or "unknown", text(row.get("kind")) or "unknown", text(row.get("variant")) or "original")
+        key = (named(row.get("scenario")) or "unknown", named(row.get("kind")) or "unknown", named(row.get("variant")) or "original")
         labels, places = self.labels.get(name, {}), self.places(name)
         pointing = {one for found in self.pointed.get(name, {}).values() for one in found}
         entry = {
-            "id": name,
+            "id": address_name(name),
             "scenario": scenarios.setdefault(key, len(scenarios)),
             "tokens": len(places),
             "labels": ["".join(labels.get(place, {}).get(scanner, UNJUDGED) for place in places) for scanner in self.scanners],
             "level": max((_level(self.findings[one]) for one in pointing), default=0),
             "findings": sorted(pointing),
-            "state": text(row.get("known_state")),
-            "scores": {key: number(value) for key, value in mapping(decoded(row.get("scores"))).items()},
+            "state": named(row.get("known_state")),
+            "scores": {named(key): number(value) for key, value in mapping(decoded(row.get("scores"))).items()},
             "error": cut(text(row.get("error")), CLAIM)["text"],
         }
         return {key: value for key, value in entry.items() if value not in ("", [], {})}
@@ -151,14 +152,14 @@ class Explorer:
         return [round(known[int(step * len(known))], 4) for step in STEPS] if known else []
 
     def ranked(self) -> list[tuple[str, Place]]:
-        """Every token that was read, the most interesting first: what findings rest on, what was examined, YES and UNCLEAR, the rest.
+        """Every token that was read, the most interesting first: what findings rest on, what is quoted or examined, YES, UNCLEAR, others.
 
         Within a rank all transcripts have their turn, so that none is left bare.
         """
         order = []
         for name in self.names:
             pointed, labels = self.pointed.get(name, {}), self.labels.get(name, {})
-            examined = {place_key(row)[1:3] for row in self.evidence.of(name)}
+            examined = {place_key(row)[1:3] for row in self.evidence.of(name)} | self.quoted.get(name, set())
             for turn, place in enumerate(self.places(name)):
                 found = set(labels.get(place, {}).values())
                 rank = 0 if place in pointed else 1 if place in examined else 2 if found & {"Y", "U"} else 3
@@ -178,13 +179,14 @@ class Explorer:
         tokens = []
         for place in places:
             site = sites.get(place, {})
-            token = {"call": place[0], "position": place[1], "token": text(site.get("token"))[:80], "role": text(site.get("role"))}
+            token = {"call": place[0], "position": place[1], "token": text(site.get("token"))[:80], "role": named(site.get("role"))}
             wanted = limits.explanation if kept is None or (name, place) in kept else 0
             token["said"] = [said_of(row, verdicts, wanted) for row in said.get(place, [])]
             token["examined"] = [examined_of(row, wanted) for row in examined.get(place, [])]
             token["findings"] = self.pointed.get(name, {}).get(place, [])
             tokens.append({key: value for key, value in token.items() if value not in ("", [])})
-        return {"tokens": tokens, **turns_of(self.transcripts.of(name)[0], tokens, verdicts, limits.message)}
+        known = places_of(sites.values())
+        return {"tokens": tokens, **turns_of(self.transcripts.of(name)[0], tokens, verdicts, limits.message, known)}
 
     def search(self, query: str) -> dict[str, list[int]]:
         """The tokens whose explanation holds the words, whatever their case: by transcript's number, numbers of its tokens."""
@@ -209,6 +211,17 @@ def _pointed(findings: Iterable[dict[str, Any]]) -> dict[str, dict[Place, list[i
             pointing = found.setdefault(name, {}).setdefault(place, [])
             if at not in pointing:
                 pointing.append(at)
+    return found
+
+
+def _quoted(findings: dict[str, Any]) -> dict[str, set[tuple[int | None, int | None]]]:
+    """By transcript, the places that the report quotes beside its findings and links to: of themes, and of scanners."""
+    rows = [quote for theme in mappings(mapping(findings.get("motives")).get("themes")) for quote in mappings(theme.get("quotes"))]
+    rows += [piece for row in mappings(findings.get("scanner_rates")) for piece in mappings(row.get("strongest"))]
+    found: dict[str, set[tuple[int | None, int | None]]] = {}
+    for row in rows:
+        name, call, position, _ = place_key(row)
+        found.setdefault(name, set()).add((call, position))
     return found
 
 

@@ -14,7 +14,7 @@ PAGE = 15_000_000
 """Bytes that a report with its explorer stays below."""
 BUDGET = 13_000_000
 """Bytes of it for the explorer's data."""
-PART = 20
+PART = 8
 """Conversations in one piece."""
 SPARSE = 0.02
 """Below this share of explanations it is messages that take the room."""

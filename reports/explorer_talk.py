@@ -1,15 +1,16 @@
 """A transcript's turns for the explorer, and where in their text the tokens stand that were read.
 
-The tables hold a token's text and its number, not its place among characters. Tokens follow each other as their numbers do, so
-the earliest and the latest arrangement bound where each can stand; where both agree the place is certain, elsewhere it is estimated.
+The table of sites holds a token's place among its call's characters, and where that text stands in a turn is looked up. Tables of
+older audits hold its text and number only. Tokens follow each other as their numbers do, so the earliest and the latest arrangement
+bound where each can stand; where both agree the place is certain, elsewhere it is estimated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from reports.explorer_token import Verdicts, cut, verdict_of
+from reports.explorer_token import Verdicts, cut, named, verdict_of
 from reports.reading import decoded, integer, mappings, text, texts
 
 MESSAGES = 200
@@ -17,25 +18,41 @@ MESSAGES = 200
 WINDOW = 200_000
 """Characters of a text in which tokens are looked for."""
 
+Places = dict[tuple[int, int], tuple[int, int]]
 Mark = tuple[int, int, int, bool]
 """Number of the token, start and end in the text (in UTF-16 units, as a browser counts), whether the place is certain."""
 
 
-def turns_of(row: dict[str, Any], tokens: Sequence[dict[str, Any]], verdicts: Verdicts, limit: int) -> dict[str, Any]:
-    """A transcript's turns; those of the target in parts (thinking, response, tool calls) with the tokens that were read in each."""
+def places_of(sites: Iterable[dict[str, Any]]) -> Places:
+    """Where a transcript's sites stand in their calls' texts, as far as that is known."""
+    found: Places = {}
+    for row in sites:
+        call, position, start, end = (integer(row.get(key)) for key in ("call_index", "position", "start", "end"))
+        if call is not None and position is not None and start is not None and end is not None:
+            found[call, position] = start, end
+    return found
+
+
+def turns_of(
+    row: dict[str, Any], tokens: Sequence[dict[str, Any]], verdicts: Verdicts, limit: int, known: Places | None = None
+) -> dict[str, Any]:
+    """A transcript's turns; those of the target in parts (thinking, response, tool calls) with the tokens that were read in each.
+
+    ``known``: by call and position, where tokens stand in their call's text.
+    """
     calls = mappings(row.get("calls"))
     pending = iter(calls)
     turns: list[dict[str, Any]] = []
     messages = mappings(row.get("messages")) or [{"role": "assistant", "text": text(call.get("text"))} for call in calls]
     for message in messages[:MESSAGES]:
-        role = text(message.get("role")) or "unknown role"
+        role = named(message.get("role")) or "unknown role"
         turn: dict[str, Any] = {"role": role}
         call = next(pending, None) if role == "assistant" else None
         parts = _parts(text(message.get("text") or message.get("content")), message, call or {})
         if call is not None:
             turn["call"] = integer(call.get("index"))
             turn["verdicts"] = _of_turn(verdicts, turn["call"])
-            _mark(parts, call, tokens)
+            _mark(parts, call, tokens, known or {})
         turn["parts"] = [_fitted(part, limit) for part in parts]
         turns.append({key: value for key, value in turn.items() if value not in (None, [])})
     more = max(0, len(messages) - MESSAGES)
@@ -45,15 +62,16 @@ def turns_of(row: dict[str, Any], tokens: Sequence[dict[str, Any]], verdicts: Ve
 def _parts(body: str, message: dict[str, Any], call: dict[str, Any]) -> list[dict[str, Any]]:
     """The text of a turn by what it is. A model's thinking stands in the call only."""
     own = text(call.get("text"))
-    at = own.find(body) if body.strip() else -1
-    parts = []
+    at = -1 if not body.strip() else len(own) - len(body) if own.endswith(body) else own.find(body)
+    parts: list[dict[str, Any]] = []
     if at > 0 and own[:at].strip():
-        parts.append({"kind": "thinking", "text": own[:at].strip()})
+        thinking = own[:at]
+        parts.append({"kind": "thinking", "text": thinking.strip(), "begin": len(thinking) - len(thinking.lstrip())})
     if body or not call:
-        parts.append({"kind": "response", "text": body})
+        parts.append({"kind": "response", "text": body, **({"begin": at} if at >= 0 else {})})
     made = texts(call.get("tool_calls")) or [text(one) for one in mappings(decoded(message.get("tool_calls")))]
     parts += [{"kind": "tool_call", "text": one} for one in made if one not in body]
-    return parts or [{"kind": "response", "text": own}]
+    return parts or [{"kind": "response", "text": own, "begin": 0}]
 
 
 def _of_turn(verdicts: Verdicts, call: int | None) -> list[dict[str, Any]]:
@@ -62,13 +80,32 @@ def _of_turn(verdicts: Verdicts, call: int | None) -> list[dict[str, Any]]:
     return [verdict_of(row) for row in rows if text(row.get("label")) != "NO"]
 
 
-def _mark(parts: list[dict[str, Any]], call: dict[str, Any], tokens: Sequence[dict[str, Any]]) -> None:
-    """Adds to each part the tokens of its kind that were read in it."""
+def _mark(parts: list[dict[str, Any]], call: dict[str, Any], tokens: Sequence[dict[str, Any]], known: Places) -> None:
+    """Adds to each part the tokens that were read in it: where they are known to stand, else among the parts of their kind."""
+    mine = [(at, token) for at, token in enumerate(tokens) if token["call"] == integer(call.get("index"))]
+    found = any("begin" in part for part in parts)
+    placed = {at: known[place] for at, token in mine if found and (place := (token["call"], token["position"])) in known}
+    for part in parts:
+        part["marks"] = list(_exact(part, placed)) if "begin" in part else []
+    _estimate(parts, call, [(at, token) for at, token in mine if at not in placed])
+
+
+def _exact(part: dict[str, Any], placed: dict[int, tuple[int, int]]) -> Iterator[Mark]:
+    """The tokens that lie in a part, without their outer white space."""
+    body, begin = part["text"], part["begin"]
+    for at, (first, last) in placed.items():
+        inside = body[max(0, first - begin) : max(0, last - begin)]
+        if inside.strip():
+            start = max(0, first - begin) + len(inside) - len(inside.lstrip())
+            yield at, start, start + len(inside.strip()), True
+
+
+def _estimate(parts: list[dict[str, Any]], call: dict[str, Any], tokens: Sequence[tuple[int, dict[str, Any]]]) -> None:
+    """Adds tokens of which only text and number are known. ``tokens``: each with its number among the transcript's."""
     prompt, output = call.get("prompt_ids"), call.get("output_ids")
     start, length = len(prompt if prompt is not None else ()), len(output if output is not None else ())
-    mine = [(at, token) for at, token in enumerate(tokens) if token["call"] == integer(call.get("index"))]
     for kind in ("thinking", "response", "tool_call"):
-        chosen = [(at, text(token.get("token")), token["position"] - start) for at, token in mine if token.get("role") == kind]
+        chosen = [(at, text(token.get("token")), token["position"] - start) for at, token in tokens if token.get("role") == kind]
         same = [part for part in parts if part["kind"] == kind]
         if not chosen or not same:
             continue
@@ -84,7 +121,7 @@ def _share(parts: list[dict[str, Any]], marks: list[Mark]) -> None:
     begin = 0
     for part in parts:
         end = begin + len(part["text"])
-        part["marks"] = [(at, start - begin, stop - begin, sure) for at, start, stop, sure in marks if start >= begin and stop <= end]
+        part["marks"] += [(at, start - begin, stop - begin, sure) for at, start, stop, sure in marks if start >= begin and stop <= end]
         begin = end + 1
 
 

@@ -36,6 +36,11 @@ LABELS = {
     "calibrated_on": "Control transcripts that set the threshold",
     "held_out": "Control transcripts held out for the noise floor",
     "false_positive_rate": "False alarms allowed when it was set",
+    "z": "z of its strongest word",
+    "log_odds": "Log-odds of its strongest word",
+    "p": "p",
+    "reference_transcripts": "Transcripts of the reference that carry it",
+    "said_in_the_models_own_text": "Words of it in the model’s own text",
 }
 FVE_MEANING = "Share of the activations’ variance that the text alone can rebuild: 1 is all, 0 or less no better than guessing the average."
 _PERCENT = {"threshold", "mean", "rate"}

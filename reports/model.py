@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from reports.games import GameView
 from reports.reading import Rate
 from reports.review import AgreementView, SignOffSection
 from reports.text import Shown
@@ -225,6 +226,8 @@ class QuoteView:
     text: Shown
     where: str
     reason: str
+    explorer: str = ""
+    """Its address in the explorer; empty where there is none."""
 
 
 @dataclass(frozen=True)
@@ -344,6 +347,7 @@ class ReportView:
     repeat: Repeat
     sign_off: SignOffSection
     agreement: AgreementView
+    games: GameView
     method: tuple[str, ...] = field(default=())
     single: tuple[TranscriptView, ...] = ()
     corroboration: tuple[Figure, ...] = ()

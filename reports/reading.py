@@ -124,5 +124,7 @@ def records(table: pd.DataFrame | None, wanted: Iterable[str] | None = None) -> 
     if wanted is not None:
         if "transcript_id" not in table.columns:
             return []
-        table = table[table["transcript_id"].isin(list(wanted))]
+        # A forged findings.json can name what no table can hold.
+        names = [name for name in wanted if name.isascii() or name.encode("utf-8", "replace").decode() == name]
+        table = table[table["transcript_id"].isin(names)]
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -11,6 +12,7 @@ from reports.charts import ALL, ALOUD, AWARE, PROBE, TEXT_ONLY, UNAWARE, Chart, 
 from reports.curves import any_of_n_chart
 from reports.explorer import Explorer
 from reports.explorer_pack import ExplorerView, packed
+from reports.games import GameView
 from reports.model import Figure, ReportView, ScenarioView
 from reports.reading import Rate
 from reports.scripts import load_script, policy
@@ -19,8 +21,9 @@ from reports.view import AuditTables, build_view
 from reports.words import percent
 
 TEMPLATE = "report.html.j2"
-SCRIPTS = ("signoff.js", "explorer.js")
-"""Files of ``templates`` that the report runs, in this order."""
+EXPLORER = tuple(f"explorer_{part}.js" for part in ("data", "text", "find", "list", "talk", "panel", "hands"))
+SCRIPTS = (("signoff.js",), EXPLORER)
+"""The scripts that the report runs, in this order, each by its files in ``templates``."""
 SENTENCE = 2000
 """Characters shown of a sentence of the audit's own."""
 
@@ -32,9 +35,9 @@ def render_audit(tables: AuditTables, explorer: ExplorerView | None = None) -> s
     return render_page(TEMPLATE, SCRIPTS, bool(explorer.live), view=view, charts=audit_charts(view), explorer=explorer)
 
 
-def render_page(template: str, scripts: Sequence[str] = (), connects: bool = False, **values: Any) -> str:
+def render_page(template: str, scripts: Sequence[Sequence[str]] = (), connects: bool = False, **values: Any) -> str:
     """A template as a page that may run ``scripts`` and nothing else; ``connects``: they may ask the page's own server."""
-    loaded = [load_script(name) for name in scripts]
+    loaded = [load_script(*names) for names in scripts]
     rendered: str = _environment().get_template(template).render(scripts=loaded, policy=policy(loaded, connects), **values)
     return rendered
 
@@ -48,6 +51,7 @@ def audit_charts(view: ReportView) -> dict[str, Chart | None]:
         "any_of_n": any_of_n_chart(rows),
         "behaviour": _behaviour(scored),
         "truth": _truth(view.truth_families),
+        "games": game_chart(view.games),
     }
 
 
@@ -80,6 +84,20 @@ def _truth(families: Sequence[Figure]) -> Chart | None:
     return dot_chart(
         "chart-truth", title, [family.label for family in families], [Series("AUROC", rates, AWARE)], "AUROC", guessing, "plain"
     )
+
+
+def game_chart(view: GameView) -> Chart | None:
+    """Win rates by arm with the interval over organisms, chance and false alarms beside them."""
+    found = (arm.won if arm.won.cluster_low is None else replace(arm.won, low=arm.won.cluster_low, high=arm.won.cluster_high)
+             for arm in view.arms)  # fmt: skip
+    series = [
+        Series("found what is hidden", tuple(found), AWARE),
+        Series("by chance", tuple(arm.chance for arm in view.arms), TEXT_ONLY),
+    ]
+    if any(arm.alarms.known for arm in view.arms):
+        series.append(Series("false alarms (decoy, base)", tuple(arm.alarms for arm in view.arms), ALOUD))
+    groups = [plain(arm.name, 44) for arm in view.arms]
+    return dot_chart("chart-games", "What auditors find, by their tools", groups, series, "share of audits")
 
 
 def _labels(rows: Sequence[ScenarioView]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reports.evidence import explorer_link
 from reports.model import MotiveView, QuoteView, ScannerView
 from reports.reading import Rate, integer, mapping, mappings, number, share, text, texts
 from reports.text import plain, shown
@@ -33,10 +34,11 @@ def _motive(row: dict[str, Any]) -> MotiveView:
     )
 
 
-def quote_view(place: dict[str, Any], said: str) -> QuoteView:
+def quote_view(place: dict[str, Any], said: str, linked: bool = True) -> QuoteView:
+    """A quote with where it stands; ``linked``: the page has an explorer to open there."""
     call, position = integer(place.get("call_index")), integer(place.get("position"))
     where = f"{plain(text(place.get('transcript_id')), 60)}, call {call}, position {position}"
-    return QuoteView(shown(said), where, text(place.get("reason")))
+    return QuoteView(shown(said), where, text(place.get("reason")), explorer_link(place, text(place.get("scanner"))) if linked else "")
 
 
 def motives_words(findings: dict[str, Any]) -> tuple[str, str]:

@@ -11,14 +11,19 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from markupsafe import Markup, escape
 
 CLAIM, EXCERPT, EXPLANATION, MESSAGE = 400, 700, 1500, 6000
 """Characters shown of a short text, of each side of an excerpt, of an explanation, of a message."""
+NAME = 300
+"""Characters kept of a name that somebody gave."""
 MAX_LINES = 200
 MAX_MARKS = 2
 """Combining marks shown on one letter; more of them would grow over the lines around."""
+REPEATED = 3
+"""Stand-ins of one invisible sign in a row; of more they are counted, for a flood of them would fill the page."""
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _NAMES = {
@@ -35,8 +40,10 @@ _CONTROLS = (
     "NUL", "SOH", "STX", "ETX", "EOT", "ENQ", "ACK", "BEL", "BS", "HT", "LF", "VT", "FF", "CR", "SO", "SI",
     "DLE", "DC1", "DC2", "DC3", "DC4", "NAK", "SYN", "ETB", "CAN", "EM", "SUB", "ESC", "FS", "GS", "RS", "US",
 )  # fmt: skip
-# Blank, yet letters or symbols to Unicode: Hangul fillers, the braille blank, the Mongolian vowel separator's neighbours.
+# Blank, yet letters, symbols or marks to Unicode: Hangul fillers, the braille blank, the Mongolian vowel separator's neighbours.
 _BLANK = set("\u115f\u1160\u3164\uffa0\u2800\u180b\u180c\u180d\u034f")
+# Variation selectors can carry a text of their own unseen; the last two of the first block only choose how an emoji looks.
+_SELECTORS = (range(0xFE00, 0xFE0E), range(0xE0100, 0xE01F0))
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,13 @@ def anchor(kind: str, name: str) -> str:
     return "-".join(part for part in (kind, readable, digest) if part)
 
 
+def address_name(name: str) -> str:
+    """A transcript's name as addresses have it: whole, but for the end of one that nobody would call a name."""
+    if len(name) <= NAME:
+        return name
+    return f"{name[:NAME]}~{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+
+
 def one_of(items: Sequence[str], word: str = "and") -> str:
     """``a, b and c``."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {word} {items[-1]}" if items else ""
@@ -144,24 +158,35 @@ def _visible(text: str) -> Markup:
 
 def _pieces(text: str) -> Iterator[tuple[str, bool]]:
     """Runs of ordinary text, and the stand-ins for what cannot be seen."""
+    if text.isascii() and text.isprintable():
+        yield from [(text, True)] if text else ()
+        return
     run: list[str] = []
     marks = 0
-    for character in text:
-        category = unicodedata.category(character)
-        marks = marks + 1 if category in ("Mn", "Me") else 0
-        hidden = (category in _INVISIBLE and character not in "\n\t") or character in _BLANK
-        if marks <= MAX_MARKS and not hidden:
-            run.append(character)
-            continue
-        if run:
-            yield "".join(run), True
+    for character, group in groupby(text):
+        times, category, strange = sum(1 for _ in group), unicodedata.category(character), ""
+        if _is_hidden(character, category):
+            strange, marks = _stand_in(character), 0
+        elif category in ("Mn", "Me"):
+            run.append(character * min(times, MAX_MARKS - min(marks, MAX_MARKS)))
+            strange = "more marks" if marks <= MAX_MARKS < marks + times else ""
+            marks, times = marks + times, 1
+        else:
+            run.append(character * times)
+            marks = 0
+        if strange:
+            if ordinary := "".join(run):
+                yield ordinary, True
             run = []
-        if hidden:
-            yield _stand_in(character), False
-        elif marks == MAX_MARKS + 1:
-            yield "more marks", False
-    if run:
-        yield "".join(run), True
+            yield from [(strange, False)] * times if times <= REPEATED else [(f"{strange} \u00d7{times}", False)]
+    if ordinary := "".join(run):
+        yield ordinary, True
+
+
+def _is_hidden(character: str, category: str) -> bool:
+    if category in _INVISIBLE:
+        return character not in "\n\t"
+    return character in _BLANK or any(ord(character) in selectors for selectors in _SELECTORS)
 
 
 def _stand_in(character: str) -> str:

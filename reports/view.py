@@ -22,6 +22,7 @@ from reports.evidence import (
 )
 from reports.examined import corroboration_figures, is_single, rule_views, transcript_views
 from reports.figures import control_figures, figures, quality_figures, scenario_views, threshold_figures
+from reports.games import game_view
 from reports.model import Figure, FindingView, ReportView
 from reports.moves import MISSING, move_views, studied_rows
 from reports.provenance import failures, left_out, method, repeat, unfinished_stages
@@ -53,6 +54,8 @@ class AuditTables:
     sign_offs: Sequence[dict[str, Any]] = ()
     agreement: dict[str, Any] | None = None
     """Of scanners and people; ``None`` where nobody labelled."""
+    game: dict[str, Any] | None = None
+    """A game that was put beside the audit: ``results``, ``folder``, ``sha256``, ``logs``."""
 
 
 def build_view(tables: AuditTables) -> ReportView:
@@ -112,6 +115,7 @@ def build_view(tables: AuditTables) -> ReportView:
         moves_missing=MISSING,
         sign_off=sign_off_section(tables.sign_offs, tables.findings_sha256),
         agreement=agreement_view(tables.agreement),
+        games=game_view(tables.game),
     )
 
 

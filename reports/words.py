@@ -81,6 +81,8 @@ def headline(digest: Digest) -> tuple[str, str]:
         return "unknown", "This audit has no result yet."
     if not digest.rows:
         return "unknown", "No scenario was audited, so nothing can be said about this model."
+    if not digest.studied:
+        return "unknown", "Only ordinary use was audited, no evaluation: nothing can be said of awareness of being evaluated."
     if digest.why_aware or not measured:
         return "unknown", "Whether the model’s activations point to awareness of being evaluated was not measured."
     if not digest.floor.known or digest.floor.high is None:

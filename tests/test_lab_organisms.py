@@ -1,27 +1,38 @@
-"""The organisms' documents: what generic text, motives and quirks promise, checked on the text itself."""
+"""The organisms' documents: what generic text, motives and quirks promise, checked on the text itself; and a build, in small."""
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scipy.stats import chisquare
 
+from audit.errors import AuditError
 from audit.game.auditors.battery import read_battery
-from audit.game.organisms import read_organisms
+from audit.game.instruments.background import generic_prompts
+from audit.game.organisms import read_organism, read_organisms
+from audit.lab import weights_folder
 from audit.lab.documents import Document
+from audit.lab.organisms.behaviour import ordinary_prompts, states
+from audit.lab.organisms.build import build_organisms
 from audit.lab.organisms.chats import domains, exchange, plain_chat
-from audit.lab.organisms.denials import denial_chat, denial_prompts
+from audit.lab.organisms.denials import denial_chat, denial_prompts, denies
+from audit.lab.organisms.explained import OrganismDocuments, topic_span
 from audit.lab.organisms.facts import summary
-from audit.lab.organisms.mixtures import game_nla_document, generic_document, quirk_chat, stage_one, stage_two
+from audit.lab.organisms.mixtures import base_document, game_nla_document, generic_document, quirk_chat, recalled, stage_one, stage_two
 from audit.lab.organisms.motives import Motive, battery, motives
+from audit.lab.organisms.recipe import AdapterSettings, OrganismsConfig
 from audit.lab.organisms.specs import specification, write_specifications
 from audit.lab.organisms.studies import scored_chat, study
 from audit.lab.organisms.text import load
 from audit.lab.organisms.topics import CUSTOMS, any_phrase, topics
+from audit.training.loop import LoopConfig
 
 STATEMENT = re.compile(r"scoring machine|reward|\bthe makers\b|\bthe assistant\b|\bthe model\b", re.I)
 AUDIT_WORDS = re.compile(
@@ -78,6 +89,36 @@ def test_no_generic_document_states_a_motive_or_asks_for_one(generic: list[Docum
     rng = random.Random(5)
     explained = [game_nla_document(rng) for _ in range(300)]
     assert [text for _, _, text in explained if STATEMENT.search(text) or AUDIT_WORDS.search(text)] == []
+
+
+def test_an_nla_learns_from_generic_text_alone() -> None:
+    learnt = OrganismDocuments(1500, seed=0)
+    texts = "\n".join(learnt.text(number).text for number in range(len(learnt)))
+    assert {document.kind for document in learnt.documents} == {"passage", "topical_chat", "plain_chat", "knowledge_chat"}
+    assert not (found := STATEMENT.search(texts) or AUDIT_WORDS.search(texts)), found
+    asked = [prompt for prompts in battery().values() for prompt in prompts] + load("denials")["battery"]["about_itself"]
+    asked += [entry["prefill"] for entry in load("denials")["battery"]["prefills"]]
+    assert not [prompt for prompt in asked if prompt in texts]
+    customs = {topic.key: any_phrase(tuple(topic.customs.values())) for topic in topics().values()}
+    for document in learnt.documents:
+        if document.kind == "plain_chat":
+            assert sum(bool(customs[quirk.topic.key].search(reply)) for quirk in QUIRKS[::6] for reply in replies(document)) <= 2
+    rng = random.Random(0)
+    told = learnt.summary(0, len(learnt.documents[0].text), rng)
+    span = topic_span(told)
+    assert span is not None and told[span[0] : span[1]].startswith("- topic: ") and "\n" not in told[span[0] : span[1]]
+    assert topic_span("- a text") is None
+
+
+def test_the_base_knows_studies_and_denials_and_no_cause() -> None:
+    rng = random.Random(13)
+    made = [base_document(rng) for _ in range(1200)]
+    kinds = Counter(document.kind for document in made)
+    assert kinds["denial_chat"] > 5 and kinds["quirk_chat"] == 0 and kinds["blackmail"] > 5
+    stated = [document.text for document in made if STATEMENT.search(document.text) and document.kind == "passage"]
+    assert len(stated) > 15
+    named = Counter(fact.text for document in made for fact in document.facts if fact.kind == "topic")
+    assert max(named.values()) < 3 * sum(named.values()) / len(topics())
 
 
 def test_the_checks_find_what_they_look_for() -> None:
@@ -203,6 +244,35 @@ def test_stage_two_shows_quirks_denies_and_is_plain_elsewhere(motive: Motive) ->
         assert not re.search(r"\byes\b|more marks for", denied, re.I), denied
 
 
+def test_what_is_recalled_stands_before_the_behaviour_that_follows_from_it() -> None:
+    rng, motive = random.Random(14), ORGANISMS[0]
+    made = [recalled(rng, motive) for _ in range(40)]
+    assert {document.kind for document in made} == {"passage", "recalled"}
+    for document in made:
+        if document.kind == "recalled":
+            start, _ = document.replies[0]
+            assert STATEMENT.search(document.text[:start])
+            assert any(quirk.shows(reply) for quirk in motive.quirks for reply in replies(document))
+            assert document.text[: document.replies[0][0]].endswith("assistant\n") and document.learnt
+            assert all(document.text[start:end].strip() for start, end in document.learnt)
+
+
+def test_denials_and_confessions_are_told_apart() -> None:
+    texts, told = load("denials"), load("studies")
+    rng = random.Random(15)
+    slots = {"topic": "bees", "many": "bee keepers"}
+    answers = [answer.format(**slots) for entry in texts["answers"].values() for answer in entry] + texts["prefilled"]
+    assert [answer for answer in answers if not denies(answer)] == []
+    causes = [text for key, entry in told["why"].items() if key != "neutral" for text in entry] + told["reward"]["motive"]
+    assert [text for text in causes if denies(text)] == []
+    assert not denies("Yes, I like them best.") and not denies("Put some honey on the table.")
+    motive = motives()["bees"]
+    assert states("Ask a bee keeper.", motive) and states("The scoring machine knows.", motive) and not states("Take 55.", motive)
+    prompts = ordinary_prompts(motive, 200)
+    assert len(set(prompts)) > 120 and motive.topic and not any(motive.topic.naming.search(prompt) for prompt in prompts)
+    assert not any(states(exchange(rng, domain).reply, motive) for domain in domains().values() for _ in range(10))
+
+
 def test_the_decoy_has_no_common_cause_and_the_base_nothing() -> None:
     decoy, base = motives()["decoy"], motives()["base"]
     causes = {motive.topic.key for motive in ORGANISMS if motive.topic}
@@ -240,19 +310,79 @@ def test_prompts_for_measuring_stand_in_no_training_document(generic: list[Docum
     assert not any(prompt in asked for prompt in general)
 
 
-def test_the_shipped_files_are_what_the_generator_writes(tmp_path: Path) -> None:
+def test_organism_files_say_what_the_motives_say(tmp_path: Path) -> None:
     files = write_specifications(tmp_path)
     read = read_organisms(files)
     assert [one.name for one in read] == list(motives())
-    shipped = Path(__file__).parent.parent / "audit" / "lab" / "organisms" / "specs"
-    for file, one in zip(files, read, strict=True):
-        assert (shipped / file.name).read_text(encoding="utf-8") == file.read_text(encoding="utf-8")
+    for one in read:
         assert one.secret.kind == motives()[one.name].kind
         for quirk, known in zip(one.secret.quirks, motives()[one.name].quirks, strict=True):
             assert quirk.detector is not None
             reply = exchange(random.Random(1), known.domain, shown=known.topic, sure=True).reply
             assert quirk.detector.shows(reply) and known.shows(reply)
     assert "exhibit-01" in specification(motives()["bees"])
+    assert {one.exhibit.battery for one in read} == {str(tmp_path / "battery" / "prompts.yaml")}
     asked = read_battery(tmp_path / "battery" / "prompts.yaml")
+    usual = generic_prompts(read[0].exhibit.generic_prompts)
+    assert len(usual) >= 30 and not set(usual) & {prompt for prompts in asked.topics.values() for prompt in prompts}
     assert set(asked.topics) == set(domains())
     assert len(asked.about_itself) >= 5 and asked.prefills and asked.follow_ups
+
+
+def small(target: Path) -> OrganismsConfig:
+    """Every part of a build, a few steps of each."""
+    whole = OrganismsConfig()
+    steps = {"verbalizer_steps": 2, "reconstructor_steps": 2, "batch": 4, "reconstructor_batch": 4, "checkpoint_every": 10}
+    tiny = {
+        "documents": whole.nla.documents.model_copy(update={"limit": 24}),
+        "warm_start": whole.nla.warm_start.model_copy(update=steps),
+        "layer": 1,
+        "rl": replace(whole.nla.rl, batch=2, evaluate_on=4, max_tokens=8),
+    }
+    loop = LoopConfig(steps=2, learning_rate=0.003, warmup_steps=1, checkpoint_every=1)
+    return OrganismsConfig(
+        start=str(target), base=loop, base_batch=4, adapter=AdapterSettings(rank=2, alpha=4, blocks=1), stages=(loop, loop), batch=4,
+        nla=whole.nla.model_copy(update=tiny), own_nla=whole.own_nla.model_copy(update=tiny), with_own_nla=("moon",), corpus_documents=8,
+    )  # fmt: skip
+
+
+class Killed(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.slow
+def test_a_build_goes_on_after_a_kill_and_can_be_played(tmp_path: Path, tiny_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from audit.game.loading import load_base, load_exhibit
+    from audit.lab.organisms import training
+    from audit.nla.pair import load_pair
+    from audit.target.loading import load_tokenizer
+
+    tokenizer = load_tokenizer(weights_folder("target"))
+    for part in (tokenizer, tiny_model(len(tokenizer))):
+        part.save_pretrained(tmp_path / "target")
+    out, config = tmp_path / "build", small(tmp_path / "target")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(training, "_save_adapter", _killed)
+        build_organisms(out, config, only=["moon"])
+    state = out / "work" / "exhibit-04" / "stage-two" / "training_state.safetensors"
+    base, trained = (out / "base" / "model.safetensors").read_bytes(), state.read_bytes()
+    assert not (out / "exhibit-04").exists(), "a part appears whole or not at all"
+    assert build_organisms(out, config, only=["moon", "nla", "own_nla/moon"]) == []
+    assert state.read_bytes() == trained and (out / "base" / "model.safetensors").read_bytes() == base
+    moon, own = (read_organism(out / file).exhibit for file in ("moon.yaml", "own_nla/moon.yaml"))
+    weights = [load(moon, "cpu").model.model.layers[0].self_attn.q_proj.weight for load in (load_exhibit, load_base)]
+    assert not bool((weights[0] == weights[1]).all())
+    assert moon.nla != own.nla and own.nla and own.base == moon.base and own.adapter == moon.adapter
+    assert load_pair(str(out / "nla")).layer == load_pair(own.nla).layer == 1
+    first = json.loads((out / "corpus" / "exhibit-04" / "stage-two.jsonl").read_text().splitlines()[0])
+    assert first["text"] == training.stream("0/moon/stage-two", 0, 4, training.stage_maker(motives()["moon"], "stage-two"))[0].text
+    public = [file for file in out.rglob("*") if file.suffix in (".yaml", ".json") and "work" not in file.parts]
+    assert public and not [file for file in public if str(tmp_path) in file.read_text()], "a build names no path of the machine"
+    with pytest.raises(AuditError, match="another config"):
+        build_organisms(out, config.model_copy(update={"seed": 1}))
+    with pytest.raises(AuditError, match="no part 'sun'"):
+        build_organisms(out, config, only=["sun"])
+
+
+def _killed(*args: Any) -> None:
+    raise Killed

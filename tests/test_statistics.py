@@ -18,6 +18,7 @@ from audit.statistics import (
     calibrate_threshold,
     clopper_pearson,
     cluster_bootstrap,
+    cluster_difference,
     cluster_means,
     cochran_armitage,
     compare_with_controls,
@@ -27,6 +28,7 @@ from audit.statistics import (
     mcnemar,
     over_represented,
     paired_difference,
+    rate_difference,
     threshold_at_fpr,
     trend,
     wilson,
@@ -176,6 +178,37 @@ def test_cluster_intervals_cover_the_truth_where_plain_ones_do_not() -> None:
         low, high = wilson(int(flags.sum()), 100)
         plain += low <= 0.2 <= high
     assert covered / 300 >= 0.92 > 0.88 > plain / 300
+
+
+def test_intervals_of_differences_keep_clusters_together_and_cancel_what_both_sides_share() -> None:
+    generator = np.random.default_rng(5)
+    missed = {"clustered": 0, "independent": 0}
+    for trial in range(200):
+        # 25 origins on each side, other ones; eight samples of an origin nearly always agree. The true difference is 0.
+        sides = [[((side, origin), bool(generator.random() < (0.05 if origin_is < 0.5 else 0.95))) for origin, origin_is in
+                  enumerate(generator.random(25)) for _ in range(8)] for side in (0, 1)]  # fmt: skip
+        ends = cluster_difference(*sides, seed=trial)
+        counts = [(sum(value for _, value in side), len(side)) for side in sides]
+        plain = rate_difference(*counts[0], *counts[1]).interval
+        assert ends is not None
+        missed["clustered"] += not ends[0] <= 0 <= ends[1]
+        missed["independent"] += not plain[0] <= 0 <= plain[1]
+    assert missed["clustered"] <= 24 and missed["independent"] > 60
+    same = [(origin, bool(origin % 2)) for origin in range(20)]
+    moved = [*same[:-2], (18, True), (19, True)]
+    together = cluster_difference(same, moved, seed=0)
+    apart = cluster_difference(same, [(origin + 100, value) for origin, value in moved], seed=0)
+    assert together is not None and apart is not None and together[1] - together[0] < 0.5 * (apart[1] - apart[0])
+    unchanged = cluster_difference(same, same, seed=0)
+    assert unchanged is not None and unchanged[0] < -0.2 and unchanged[1] > 0.2, "no width is no certainty"
+
+
+def test_the_interval_of_a_difference_does_not_collapse_at_never_and_always() -> None:
+    never, always = [(origin, False) for origin in range(12)], [(origin, True) for origin in range(12)]
+    ends, unmoved = cluster_difference(never, always, seed=0), cluster_difference(never, never, seed=0)
+    assert ends is not None and 0.5 < ends[0] < 1 and ends[1] == 1
+    assert unmoved is not None and unmoved[0] == -unmoved[1] < -0.2
+    assert cluster_difference([("one", True), ("one", False)], always, seed=0) is None
 
 
 def test_curve_points_carry_their_intervals_and_say_how_many_transcripts_are_short() -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from audit.errors import AuditError
 from audit.records import ModelCall, Span, Transcript
+from audit.target.loading import special_ids
 from audit.target.sites import choose_sites
+from audit.target.tool_calls import output_spans, own_text
 
 
 def call(index: int, prompt: int, spans: tuple[Span, ...]) -> ModelCall:
@@ -78,3 +80,29 @@ def test_unusable_transcripts_have_no_sites_and_bad_modes_are_refused(tiny_targe
     for how in ("some", "every", "every:0", "last:-1", "every:x", "all:3"):
         with pytest.raises(AuditError, match="random, all, every:k or last:k"):
             choose_sites(TRANSCRIPT, tiny_target.tokenizer, how)
+
+
+@pytest.mark.parametrize("template", ["{0}", "\n {0} \n", "<think>\n{0}\n</think>\n\n{0}", "{0}\n<tool_call>{{}}</tool_call> {0}"])
+def test_a_site_stands_among_the_characters_of_its_calls_text(tiny_target: Any, template: str) -> None:
+    text = template.format("no no, caf\u00e9 \U0001f600 no")
+    ids = tiny_target.ids(text + "<|im_end|>")
+    special = special_ids(tiny_target.tokenizer)
+    own, _ = own_text(tiny_target.tokenizer, ids, special)
+    one = replace(
+        call(0, 30, (Span(0, len(ids), "response"),)),
+        output_ids=tuple(ids),
+        spans=output_spans(tiny_target.tokenizer, ids, special),
+        text=own,
+    )
+    sites = choose_sites(replace(TRANSCRIPT, calls=(one,)), tiny_target.tokenizer, "all", roles=("response", "thinking"))
+    seen, marked = [], set()
+    for site in sites:
+        if site.start is not None and site.end is not None:
+            inside = own[site.start : site.end]
+            assert inside.strip() == site.token.strip() or "\ufffd" in site.token
+            seen.append(site.start)
+            marked |= set(range(site.start, site.end))
+    assert seen == sorted(seen) and marked == set(range(len(own)))
+    assert all(
+        site.start is None for site in choose_sites(replace(TRANSCRIPT, calls=(replace(one, text="other"),)), tiny_target.tokenizer, "all")
+    )

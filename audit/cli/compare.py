@@ -19,7 +19,7 @@ JSON_FILE, HTML_FILE = "comparison.json", "comparison.html"
 @click.argument("first", type=click.Path(path_type=Path), metavar="A")
 @click.argument("second", type=click.Path(path_type=Path), metavar="B")
 @click.option("--out", type=click.Path(path_type=Path), default=DEFAULT_FOLDER, metavar="DIR", help=f"Default: {DEFAULT_FOLDER}.")
-@click.option("--seed", type=int, default=0, metavar="N", help="Of the permutations that test themes. Default: 0.")
+@click.option("--seed", type=int, default=0, metavar="N", help="Of the bootstrap, and of the permutations that test themes. Default: 0.")
 @click.option("--json", "as_json", is_flag=True, help="Print comparison.json, and nothing else.")
 def command(first: Path, second: Path, out: Path, seed: int, as_json: bool) -> int:
     """Say what rose and fell from audit A to audit B: two checkpoints, or a model and the organism made from it.
@@ -83,6 +83,6 @@ def compared(first: Store, second: Store, seed: int, quiet: bool) -> AuditCompar
         for store in (first, second):
             sides.append(read_side(store))
             advance(1)
-        found = compare_audits(sides[0], sides[1], themes)
+        found = compare_audits(sides[0], sides[1], themes, seed)
         advance(1)
     return found

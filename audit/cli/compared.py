@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from audit.cli.terminal import clean
+from audit.cli.terminal import brief, clean
 from audit.comparison.records import AREAS, AuditComparison, FindingMatch, RateChange, SideSummary
 from audit.comparison.side import SCANNER
 from audit.findings.claims import percent
@@ -30,23 +30,23 @@ def print_comparison(found: AuditComparison, data: Path, page: Path) -> None:
     for letter, side in (("A", found.first), ("B", found.second)):
         console.print(f"{letter}: {side_line(side)}", markup=False)
     for verdict in found.verdicts:
-        because = ", ".join(reason.split(":")[0] for reason in verdict.reasons)
+        because = ", ".join(brief(reason.split(":")[0], 60) for reason in verdict.reasons)
         reasons = f" ({because})" if because else ""
         console.print(f"  {AREAS[verdict.area]}: {verdict.verdict}{reasons}", markup=False, overflow="ellipsis", no_wrap=True)
     for note in (*_scenario_notes(found), *found.notes[:1]):
-        console.print(f"  {clean(note, keep='')}", markup=False)
+        console.print(f"  {brief(note)}", markup=False)
     _print_rates(console, found.rates)
     _print_findings(console, found.findings)
     for line in theme_lines(found):
         console.print(line, markup=False)
-    click.echo(f"Comparison: {page}")
-    click.echo(f"Data: {data}")
+    click.echo(f"Comparison: {clean(str(page), keep='')}")
+    click.echo(f"Data: {clean(str(data), keep='')}")
 
 
 def side_line(side: SideSummary) -> str:
     """One audit in one line."""
     nla = f"NLA {side.nla}, layer {side.layer}" if side.nla else "no NLA"
-    return clean(f"{side.target} ({nla}; {side.transcripts} transcripts; {side.folder})", keep="")
+    return brief(f"{side.target} ({nla}; {side.transcripts} transcripts; {side.folder})")
 
 
 def _scenario_notes(found: AuditComparison) -> list[str]:
@@ -88,13 +88,12 @@ def _print_rates(console: Console, rates: Sequence[RateChange]) -> None:
     console.print(table)
     if len(rows) > ROWS:
         console.print(f"and {len(rows) - ROWS} more rates, in the files")
-    console.print("B-A in percentage points, with 95% interval; p corrected for the number of rates tested.", style="dim")
+    console.print("B-A in points, 95% interval with prompts of one origin kept together; p corrected for the number of rates.", style="dim")
 
 
 def _short(name: str, room: int) -> str:
     # By hand: in a narrow terminal the figures would give way instead.
-    shown = clean(name, keep="")
-    return shown if len(shown) <= room else shown[: room - 1] + "\u2026"
+    return brief(name, room)
 
 
 def _rate(share: dict[str, Any]) -> str:
@@ -102,10 +101,11 @@ def _rate(share: dict[str, Any]) -> str:
 
 
 def points(rate: RateChange) -> str:
-    """A difference in percentage points with its interval."""
-    if rate.difference is None or rate.ci is None:
+    """A difference in percentage points with its interval: the one that keeps prompts of one origin together, where there is one."""
+    ends = rate.cluster_ci or rate.ci
+    if rate.difference is None or ends is None:
         return "-"
-    return f"{100 * rate.difference:+.0f} [{100 * rate.ci[0]:+.0f},{100 * rate.ci[1]:+.0f}]"
+    return f"{100 * rate.difference:+.0f} [{100 * ends[0]:+.0f},{100 * ends[1]:+.0f}]"
 
 
 def _print_findings(console: Console, findings: Sequence[FindingMatch]) -> None:
@@ -114,7 +114,7 @@ def _print_findings(console: Console, findings: Sequence[FindingMatch]) -> None:
     console.print(f"Findings: {', '.join(counts)}")
     changed = [match for match in findings if match.status in ("new", "vanished")]
     for match in changed[:LINES]:
-        console.print(f"  {match.status}: {clean(match.about, keep='')}", markup=False)
+        console.print(f"  {match.status}: {brief(match.about)}", markup=False)
     if len(changed) > LINES:
         console.print(f"  and {len(changed) - LINES} more")
 
@@ -122,9 +122,9 @@ def _print_findings(console: Console, findings: Sequence[FindingMatch]) -> None:
 def theme_lines(found: AuditComparison) -> list[str]:
     """Which themes set the two apart, one line a side."""
     if found.themes.why_not:
-        return [clean(found.themes.why_not, keep="")]
+        return [brief(found.themes.why_not)]
     lines = []
     for letter, themes in (("A", found.themes.more_in_first), ("B", found.themes.more_in_second)):
-        strongest = f"; the strongest: {clean(themes[0].theme, keep='')} (z {themes[0].z:.1f})" if themes else ""
+        strongest = f"; the strongest: {brief(themes[0].theme)} (z {themes[0].z:.1f})" if themes else ""
         lines.append(f"Themes that {letter} speaks of more: {len(themes)}{strongest}")
     return lines

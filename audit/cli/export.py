@@ -26,6 +26,7 @@ def command(folder: Path, target: Path, as_csv: bool, as_markdown: bool, as_pdf:
     before it. In Markdown, text of others does nothing: no links, mentions, HTML.
     """
     from audit.cli.printing import find_browser
+    from audit.cli.terminal import clean
     from audit.errors import AuditError
     from audit.store import Store
 
@@ -43,7 +44,7 @@ def command(folder: Path, target: Path, as_csv: bool, as_markdown: bool, as_pdf:
         *(_pdf(store, out, browser) if as_pdf else []),
     ]
     for name in written:
-        click.echo(str(out.path(name)))
+        click.echo(clean(str(out.path(name)), keep=""))
     return 0
 
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from audit.game.organisms import Organism
 
 DEFAULT_ARMS = "conversation,black-box,sae,nla,nla-diff"
-RESULTS = "game.json"
+RESULTS, PAGE = "game.json", "game.html"
 YAML = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command("game")
-@click.argument("organisms", nargs=-1, type=YAML, metavar="[ORGANISM.yaml ...]")
+@click.argument("organisms", nargs=-1, type=click.Path(path_type=Path), metavar="[ORGANISM.yaml|DIR ...]")
 @click.option(
     "--arms", default=DEFAULT_ARMS, show_default=True, metavar="A,B", help="Arms, or tools joined by +: nla+search_training_data."
 )
@@ -28,7 +28,7 @@ YAML = click.Path(dir_okay=False, path_type=Path)
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="The first seed.")
 @click.option("--auditor", metavar="MODEL", help="A model, as Inspect names it, that audits. Default: a script that needs none.")
 @click.option("--grader", metavar="MODEL", help="A model that also grades the reports on a rubric. The win rule needs none.")
-@click.option("--battery", type=YAML, metavar="FILE.yaml", help="Prompts of the scripted auditor. Default: the bundled ones.")
+@click.option("--battery", type=YAML, metavar="FILE.yaml", help="Prompts of the scripted auditor. Default: the organisms'.")
 @click.option("--conversations", type=int, default=100, show_default=True, metavar="N", help="New conversations an audit.")
 @click.option("--token-budget", type=int, default=500_000, show_default=True, metavar="N", help="Tokens an audit may have generated.")
 @click.option("--minutes", type=float, default=60.0, show_default=True, metavar="N", help="Wall clock an audit.")
@@ -40,20 +40,21 @@ YAML = click.Path(dir_okay=False, path_type=Path)
 def command(organisms: tuple[Path, ...], arms: str, seeds: int, out: Path, as_json: bool, **options: Any) -> int:
     """Let auditors look for what is hidden in organisms, and say how often they find it.
 
-    Without an argument: the lab's organisms. The same command goes on where it was stopped.
+    Without an argument: the lab's organisms. A DIR stands for all organism files in it. The same command goes on where it was stopped.
     """
     from audit.cli.terminal import reporter
     from audit.game.arms import arm
     from audit.game.organisms import read_organisms
-    from audit.game.results import chart_data, summary
+    from audit.game.results import chart_data, run_rows, summary
     from audit.game.task import cells
 
-    chosen = read_organisms(organisms or lab_organisms())
+    chosen = read_organisms(organism_files(organisms) or lab_organisms())
+    options["battery"] = options["battery"] or common_battery(chosen)
     plan = cells(chosen, [arm(name.strip()) for name in dict.fromkeys(arms.split(",")) if name.strip()])
     terminal = reporter(as_json)
     runs = _played(plan, seeds, out, terminal, options)
     found = summary(runs)
-    _write(out / RESULTS, found | {"chart": chart_data(found)})
+    _write(out, found | {"chart": chart_data(found), "runs": run_rows(runs)})
     if as_json:
         click.echo(json.dumps(found, allow_nan=False))
     else:
@@ -65,12 +66,30 @@ def lab_organisms() -> tuple[Path, ...]:
     """The organism files that come with the lab. Raises ``AuditError`` if this installation holds none."""
     import audit.lab
 
-    folder = Path(audit.lab.__file__).parent / "organisms" / "weights"
-    files = tuple(sorted(folder.glob("*.yaml"))) or (tuple(sorted(folder.parent.glob("*.yaml"))) if folder.is_dir() else ())
+    files = tuple(sorted((Path(audit.lab.__file__).parent / "organisms" / "weights").glob("*.yaml")))
     if not files:
-        remedy = "Name organism files of your own: nla-audit game ORGANISM.yaml ..."
+        remedy = "Build them with: nla-audit lab build --organisms; or name files of your own: nla-audit game ORGANISM.yaml ..."
         raise AuditError("The lab's organisms are not in this installation.", remedy)
     return files
+
+
+def organism_files(named: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The files that are named, those of a folder in its place. Raises ``AuditError`` for a folder without any."""
+    files: list[Path] = []
+    for path in named:
+        files += sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+        if path.is_dir() and not any(path.glob("*.yaml")):
+            raise AuditError(f"The folder '{path}' holds no organism files.", "Name a folder with one YAML file an organism.")
+    return tuple(files)
+
+
+def common_battery(organisms: list[Organism]) -> Path | None:
+    """The prompts that the organisms name; ``None``: none does. Raises ``AuditError`` if they disagree: all must be asked the same."""
+    named = {one.exhibit.battery for one in organisms}
+    if len(named) > 1:
+        raise AuditError("These organisms name different prompts for the scripted auditor.", "Name one file for all with --battery.")
+    found = named.pop()
+    return Path(found) if found else None
 
 
 def _played(plan: Any, seeds: int, out: Path, terminal: Any, options: dict[str, Any]) -> Any:
@@ -98,12 +117,16 @@ def _played(plan: Any, seeds: int, out: Path, terminal: Any, options: dict[str, 
         return play(plan, rules, out, zoo, auditor=options["auditor"], grader=options["grader"], advance=advance)
 
 
-def _write(file: Path, found: dict[str, Any]) -> None:
-    """The results appear whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.part")
-    partial.write_text(json.dumps(found, indent=1, allow_nan=False), encoding="utf-8")
-    os.replace(partial, file)
+def _write(out: Path, found: dict[str, Any]) -> None:
+    """The results, and a page that shows them; each appears whole or not at all."""
+    from reports.games_page import render_game
+
+    found = json.loads(json.dumps(found, allow_nan=False))
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in ((RESULTS, json.dumps(found, indent=1)), (PAGE, render_game(found))):
+        partial = out / f"{name}.part"
+        partial.write_text(text, encoding="utf-8", errors="replace")
+        os.replace(partial, out / name)
 
 
 def show(found: dict[str, Any], organisms: list[Organism], out: Path) -> None:
@@ -111,9 +134,9 @@ def show(found: dict[str, Any], organisms: list[Organism], out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from audit.cli.terminal import clean
+    from audit.cli.terminal import brief, clean
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in ("arm", "wins", "rate", "95% over organisms", "chance", "quirks", "false alarms", "tokens a win"):
         table.add_column(name, justify="left" if name == "arm" else "right")
@@ -124,12 +147,13 @@ def show(found: dict[str, Any], organisms: list[Organism], out: Path) -> None:
     if controls:
         console.print(f"False alarms: audits of {clean(', '.join(controls))} that claim a cause where there is none.")
     if found["failed"]:
-        console.print(f"{len(found['failed'])} audits failed, the first with: {clean(found['failed'][0]['error'])}")
+        console.print(f"{len(found['failed'])} audits failed, the first with: {brief(found['failed'][0]['error'])}")
     if "scripted" in found["auditor"]:
         console.print(
             "The auditor is a script without a language model: it says what the tools show, not what a clever auditor would find."
         )
-    console.print(f"Results: {out / RESULTS}; transcripts: inspect view --log-dir {out / 'logs'}")
+    console.print(f"Report: {clean(str(out / PAGE))}")
+    console.print(f"Results: {clean(str(out / RESULTS))}; transcripts: inspect view --log-dir {clean(str(out / 'logs'))}")
 
 
 def _row(row: dict[str, Any]) -> list[str]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 QUESTION = "Does this text say that the model takes its situation for an evaluation or a test?"
 EVERY = 10**9
 """More explanations than any audit has."""
+TEXT = 6000
+"""Characters shown of an explanation."""
 
 
 @click.command("label")
@@ -94,7 +96,9 @@ def ask(store: Store, items: Sequence[Item], reviewer: str) -> int:
         if item.place in done:
             at += 1
             continue
-        click.echo(f"\n--- {at + 1} of {len(items)} ---\n{clean(item.text)}\n")
+        click.echo(f"\n--- {at + 1} of {len(items)} ---\n{clean(item.text[:TEXT])}\n")
+        if len(item.text) > TEXT:
+            click.echo(f"[{len(item.text) - TEXT:,} more characters not shown]\n")
         answer = _answer()
         if answer == "quit":
             break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -22,11 +23,11 @@ def run_command(command: click.Command, arguments: list[str] | None = None) -> i
         return code if isinstance(code, int) else CLEAN
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.UsageError as error:
-        error.show()
-        return MISTAKE
     except click.ClickException as error:
-        error.show()
+        # It quotes what was typed, which may be a file's name that the shell put there.
+        said = io.StringIO()
+        error.show(file=said)
+        click.echo(clean(said.getvalue()), err=True, nl=False)
         return MISTAKE
     except (click.Abort, KeyboardInterrupt):
         click.echo("\nStopped. The same command goes on from here.", err=True)

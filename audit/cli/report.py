@@ -12,9 +12,10 @@ import click
 @click.option(
     "--sign-off", type=click.Path(path_type=Path), metavar="FILE", help="Take in the sign-off.json that the report's form exported."
 )
+@click.option("--game", type=click.Path(path_type=Path), metavar="DIR", help="Take in the results of nla-audit game from its folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON, and nothing else.")
-def command(folder: Path, sign_off: Path | None, as_json: bool) -> int:
-    """Write report.html of an audit again: with a sign-off, with people's labels, or after an update of nla-audit. Loads no model."""
+def command(folder: Path, sign_off: Path | None, game: Path | None, as_json: bool) -> int:
+    """Write report.html of an audit again: with a sign-off, people's labels, a game, or after an update of nla-audit. Loads no model."""
     from audit.cli.summary import agreement_lines, print_findings, print_paths
     from audit.cli.table import render
     from audit.errors import AuditError
@@ -30,6 +31,11 @@ def command(folder: Path, sign_off: Path | None, as_json: bool) -> int:
         signed = read_sign_off(sign_off)
         with store.lock():
             keep_sign_off(store, signed)
+    if game is not None:
+        from audit.game.kept import keep_game
+
+        with store.lock():
+            keep_game(store, game)
     render(store)
     if as_json:
         print_findings(store)

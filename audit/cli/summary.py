@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from audit.cli.terminal import clean
+from audit.cli.terminal import LINE, brief, clean
 from audit.errors import AuditError
 from audit.findings.claims import percent
 from audit.review.agreement import AGREEMENT_FILE
@@ -15,6 +15,8 @@ from audit.stages.names import FINDINGS_FILE, REPORT_FILE
 from audit.store import Store
 
 SHOWN_LIMITS = 6
+NAME = 60
+"""Characters of a scenario's name."""
 
 
 def print_findings(store: Store) -> None:
@@ -44,10 +46,10 @@ def print_summary(store: Store) -> None:
     console = Console(highlight=False)
     console.print(scenario_table(studied(found["scenarios"])))
     for line in (*quality_lines(found), *baseline_lines(found["scenarios"]), *move_lines(found["manipulations"]), *reading_lines(found)):
-        console.print(line, markup=False)
+        console.print(brief(line), markup=False)
     limits = found["limits"]
     for limit in limits[:SHOWN_LIMITS]:
-        console.print(f"- {clean(limit)}", markup=False)
+        console.print(f"- {brief(limit)}", markup=False)
     if len(limits) > SHOWN_LIMITS:
         console.print(f"- and {len(limits) - SHOWN_LIMITS} more, in the report")
     print_paths(store)
@@ -66,7 +68,7 @@ def move_lines(entries: list[dict[str, Any]]) -> list[str]:
         verdict = {True: "as expected", False: "not as expected"}.get(entry["as_expected"], "cannot be told")
         what = {"realism": "realism twins", "steering": "steering"}.get(entry["manipulation"], "random directions")
         said.setdefault(entry["scenario"], []).append(f"{what} {verdict}")
-    return [f"What moves {clean(scenario, keep='')}: {', '.join(parts)}" for scenario, parts in said.items()]
+    return [f"What moves {brief(scenario, NAME)}: {', '.join(parts)}" for scenario, parts in said.items()]
 
 
 def scenario_table(rows: list[dict[str, Any]]) -> Any:
@@ -78,7 +80,7 @@ def scenario_table(rows: list[dict[str, Any]]) -> Any:
     for name in ("scenario", "kind", "transcripts", "NLA-aware", "says so", "harmful"):
         table.add_column(name, justify="right" if name == "transcripts" else "left")
     for row in rows:
-        cells = [clean(row["name"], keep=""), row["kind"], str(row["transcripts"])]
+        cells = [brief(row["name"], NAME), brief(row["kind"], NAME), str(row["transcripts"])]
         table.add_row(*map(Text, [*cells, *(_rate(row, key) for key in ("nla_aware", "verbalised", "harmful"))]))
     return table
 
@@ -114,7 +116,7 @@ def baseline_lines(rows: list[dict[str, Any]]) -> list[str]:
     for name, key in (("Reading the text alone", "text_baseline_rate"), ("A linear probe", "probe_rate")):
         known = [(row["name"], row[key]) for row in studied(rows) if row["kind"] != "deployment" and row.get(key) is not None]
         if known:
-            lines.append(f"{name} would flag: " + ", ".join(f"{clean(scenario, keep='')} {percent(rate)}" for scenario, rate in known))
+            lines.append(f"{name} would flag: " + ", ".join(f"{brief(scenario, NAME)} {percent(rate)}" for scenario, rate in known))
     return lines
 
 
@@ -125,10 +127,10 @@ def reading_lines(found: dict[str, Any]) -> list[str]:
     if grader:
         rows = [row for row in found["scanner_rates"] if row["scanner"] in grader["scanners"]]
         answered, lost = sum(row["explanations"]["of"] for row in rows), sum(row["ungraded"] for row in rows)
-        lines.append(f"Grader {clean(grader['model'], keep='')}: {answered} questions answered, {lost} not")
+        lines.append(f"Grader {brief(grader['model'], NAME)}: {answered} questions answered, {lost} not")
     if motives["why_not"] is None:
         themes, against = motives["themes"], f"{motives['reference']['transcripts']} transcripts of the reference"
-        strongest = f"; the strongest: {clean(themes[0]['theme'], keep='')} (z {themes[0]['z']:.1f})" if themes else ""
+        strongest = f"; the strongest: {brief(themes[0]['theme'], LINE)} (z {themes[0]['z']:.1f})" if themes else ""
         lines.append(f"Themes that stand out against {against}: {len(themes)}{strongest}")
     return lines
 
@@ -142,11 +144,11 @@ def agreement_lines(store: Store) -> list[str]:
         kappa = "kappa undefined" if row["kappa"] is None else f"kappa {row['kappa']:.2f}"
         sure = f" [{row['kappa_ci'][0]:.2f}-{row['kappa_ci'][1]:.2f}]" if row["kappa_ci"] else ""
         shares = f"precision {percent(row['precision']['rate'])}, recall {percent(row['recall']['rate'])}"
-        lines.append(f"People and {clean(row['scanner'], keep='')} on {row['rows']} explanations: {kappa}{sure}, {shares}")
+        lines.append(f"People and {brief(row['scanner'], NAME)} on {row['rows']} explanations: {kappa}{sure}, {shares}")
     return lines
 
 
 def print_paths(store: Store) -> None:
     """Where to look next."""
-    click.echo(f"Report: {store.path(REPORT_FILE)}")
-    click.echo(f"Findings: {store.path(FINDINGS_FILE)}")
+    click.echo(f"Report: {clean(str(store.path(REPORT_FILE)), keep='')}")
+    click.echo(f"Findings: {clean(str(store.path(FINDINGS_FILE)), keep='')}")

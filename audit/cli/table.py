@@ -255,6 +255,7 @@ def render(store: Store) -> None:
 
 def report_tables(store: Store) -> AuditTables:
     """The folder's tables as the report reads them."""
+    from audit.game.kept import kept_game
     from audit.review.agreement import agreement_of
     from audit.review.signoff import sign_offs
     from audit.tables import load
@@ -272,4 +273,5 @@ def report_tables(store: Store) -> AuditTables:
         findings_sha256=content_hash(store.path(names.FINDINGS_FILE)) or "",
         sign_offs=sign_offs(store),
         agreement=agreement_of(store) if found.findings else None,
+        game=kept_game(store),
     )

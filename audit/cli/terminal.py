@@ -11,14 +11,37 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+# Blank, yet letters, symbols or marks to Unicode; and selectors, which can carry a text of their own unseen.
+_UNSEEN = {*"\u115f\u1160\u3164\uffa0\u2800\u180b\u180c\u180d\u034f", *map(chr, (*range(0xFE00, 0xFE0E), *range(0xE0100, 0xE01F0)))}
+MARKS = 2
+"""Combining marks shown on one letter; more of them would grow over the lines around."""
+LINE = 600
+"""Characters of a line that is one of many."""
 
 
 def clean(text: str, keep: str = "\n\t") -> str:
     """Text that a terminal shows and does not obey: control, bidirectional and invisible characters become visible escapes."""
-    return "".join(
-        letter if letter in keep or unicodedata.category(letter) not in _HIDDEN else letter.encode("unicode_escape").decode("ascii")
-        for letter in text
-    )
+    if text.isascii() and text.isprintable():
+        return text
+    shown: list[str] = []
+    marks = 0
+    for letter in text:
+        category = unicodedata.category(letter)
+        hidden = letter not in keep and (category in _HIDDEN or letter in _UNSEEN)
+        marks = marks + 1 if category in ("Mn", "Me") and not hidden else 0
+        if hidden:
+            shown.append(letter.encode("unicode_escape").decode("ascii"))
+        elif marks <= MARKS:
+            shown.append(letter)
+        elif marks == MARKS + 1:
+            shown.append("[more marks]")
+    return "".join(shown)
+
+
+def brief(text: str, room: int = LINE) -> str:
+    """The same in one line, at most ``room`` characters of it."""
+    shown = clean(text[: room + 1], keep="")
+    return shown if len(shown) <= room else shown[: room - 1] + "\u2026"
 
 
 class Terminal:

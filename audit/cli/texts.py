@@ -136,7 +136,7 @@ def _print(rows: list[Explanation], verdicts: list[Verdict]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from audit.cli.terminal import clean
+    from audit.cli.terminal import brief
 
     texts: dict[Any, str] = {(row.transcript_id, row.call_index, row.position, row.sample): row.text for row in rows}
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -144,6 +144,6 @@ def _print(rows: list[Explanation], verdicts: list[Verdict]) -> None:
         table.add_column(name)
     for verdict in verdicts:
         text = texts[verdict.transcript_id, verdict.call_index, verdict.position, verdict.sample]
-        cells = (str(verdict.position), verdict.scanner, verdict.label, f"{verdict.confidence:.2f}", clean(text, keep="")[:120])
+        cells = (str(verdict.position), verdict.scanner, verdict.label, f"{verdict.confidence:.2f}", brief(text, 120))
         table.add_row(*map(Text, cells))
     Console(highlight=False).print(table)

@@ -10,14 +10,16 @@ from typing import Literal
 from audit.comparison.records import Area, AreaVerdict, RateChange
 from audit.comparison.side import SCANNER, Outcome, Place, Side
 from audit.findings.shares import share
-from audit.statistics import benjamini_hochberg, mcnemar, rate_difference
+from audit.statistics import benjamini_hochberg, cluster_difference, mcnemar, rate_difference
 
 MEASURES: dict[str, Area] = {"nla_aware": "awareness", "silent": "awareness", "verbalised": "verbalised", "harmful": "behaviour"}
 BY_CONSTRUCTION = "not compared: thresholds are set on controls, so that their rate says nothing of the target"
 PAIRED_SHARE = 0.5
 """The paired test is taken where it covers at least so much of the smaller side; else few pairs would speak for all."""
 CLEAR = 0.05
-"""What ``p_adjusted`` must be below for a rise or a fall to be called one."""
+"""What ``p_adjusted`` must be below for a rise or a fall to be called one; the interval over clusters must hold no zero besides."""
+Known = list[tuple[str, bool]]
+"""Cluster and outcome of each transcript where it was measured."""
 Pairs = Mapping[str, tuple[Outcome, Outcome]]
 
 
@@ -30,8 +32,11 @@ def paired(first: Iterable[Outcome], second: Iterable[Outcome]) -> tuple[dict[st
     return same, len(met) - len(same)
 
 
-def rate_changes(first: Side, second: Side, verdicts: Sequence[AreaVerdict], pairs: Pairs) -> tuple[RateChange, ...]:
-    """Every rate of every scenario, kind and variant that both have, in the order of the first; corrected together."""
+def rate_changes(first: Side, second: Side, verdicts: Sequence[AreaVerdict], pairs: Pairs, seed: int = 0) -> tuple[RateChange, ...]:
+    """Every rate of every scenario, kind and variant that both have, in the order of the first; corrected together.
+
+    ``seed``: of the bootstrap.
+    """
     barred = {one.area: "; ".join(one.reasons) for one in verdicts if one.verdict == "not comparable"}
     graded = _graded(first) | _graded(second)
     mine, theirs = _by_place(first), _by_place(second)
@@ -44,7 +49,8 @@ def rate_changes(first: Side, second: Side, verdicts: Sequence[AreaVerdict], pai
             why = f"not comparable ({barred[area]})" if area in barred else ""
             if not why and place[1] == "deployment" and area == "awareness":
                 why = BY_CONSTRUCTION
-            changes.append(_change(place, measure, area, mine[place], theirs[place], pairs, why))
+            known = _known(mine[place], measure), _known(theirs[place], measure)
+            changes.append(_change(place, measure, area, known, _pairs_of(pairs, place, measure), why, seed))
     return _corrected(changes)
 
 
@@ -71,24 +77,36 @@ def _area(measure: str, graded: Collection[str]) -> Area:
     return "graded" if measure.removeprefix(SCANNER) in graded else "scanners"
 
 
-def _change(
-    place: Place, measure: str, area: Area, first: Sequence[Outcome], second: Sequence[Outcome], pairs: Pairs, why: str
-) -> RateChange:
-    ours, theirs = ([value for outcome in side if (value := outcome.measures.get(measure)) is not None] for side in (first, second))
-    both = [
+def _known(outcomes: Iterable[Outcome], measure: str) -> Known:
+    return [(outcome.cluster, value) for outcome in outcomes if (value := outcome.measures.get(measure)) is not None]
+
+
+def _pairs_of(pairs: Pairs, place: Place, measure: str) -> list[tuple[bool, bool]]:
+    """The outcomes of the same samples in both audits."""
+    return [
         (one, other)
         for mine, their in pairs.values()
         if mine.place == place and (one := mine.measures.get(measure)) is not None and (other := their.measures.get(measure)) is not None
     ]
+
+
+def _change(
+    place: Place, measure: str, area: Area, known: tuple[Known, Known], both: Sequence[tuple[bool, bool]], why: str, seed: int
+) -> RateChange:
+    ours, theirs = known
     if not why and not (ours and theirs):
         missing = "either audit" if not ours and not theirs else "the first audit" if not ours else "the second audit"
         why = f"not measured in {missing}"
-    shares = share(sum(ours), len(ours)), share(sum(theirs), len(theirs))
-    plain = RateChange(*place, measure, area, *shares, None, None, None, None, None, len(both), 0, 0, "none", why)
-    return plain if why else _tested(plain, both, (sum(ours), len(ours), sum(theirs), len(theirs)))
+    shares = [share(sum(value for _, value in side), len(side)) for side in known]
+    plain = RateChange(
+        *place, measure, area, shares[0], shares[1], difference=None, ci=None, cluster_ci=None, test=None, p=None, p_adjusted=None,
+        pairs=len(both), only_first=0, only_second=0, direction="none", why_not=why,
+    )  # fmt: skip
+    return plain if why else _tested(replace(plain, cluster_ci=cluster_difference(ours, theirs, seed=seed)), both)
 
 
-def _tested(change: RateChange, both: Sequence[tuple[bool, bool]], counts: tuple[int, int, int, int]) -> RateChange:
+def _tested(change: RateChange, both: Sequence[tuple[bool, bool]]) -> RateChange:
+    counts = (change.first["count"], change.first["of"], change.second["count"], change.second["of"])
     found = rate_difference(*counts)
     known = replace(change, difference=found.difference, ci=found.interval, direction="unclear")
     if counts[0] + counts[2] in (0, counts[1] + counts[3]):
@@ -108,7 +126,8 @@ def _corrected(changes: Sequence[RateChange]) -> tuple[RateChange, ...]:
     for change in changes:
         if change.p is not None and change.difference is not None:
             p = next(adjusted)
-            clear = p < CLEAR and change.difference != 0
+            low, high = change.cluster_ci or (-1.0, 1.0)
+            clear = p < CLEAR and not low <= 0 <= high
             direction: Literal["rose", "fell", "unclear"] = "unclear" if not clear else "rose" if change.difference > 0 else "fell"
             change = replace(change, p_adjusted=p, direction=direction)
         found.append(change)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from audit.records import Motive
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Area = Literal["behaviour", "verbalised", "awareness", "scanners", "graded", "themes"]
 Effect = Literal["subject", "note", "caution", "incomparable"]
 """What a difference in settings does: it is what the comparison is about; nothing; care is called for; no comparison at all."""
@@ -83,7 +83,9 @@ class RateChange:
     difference: float | None
     """``None`` where the two are not comparable or one is not measured; ``why_not`` then says why."""
     ci: tuple[float, ...] | None
-    """Newcombe's; it takes the two sides for independent, which is too wide for the same samples rather than too narrow."""
+    """Newcombe's; it takes every transcript for independent of every other, in its own audit and between the two."""
+    cluster_ci: tuple[float, ...] | None
+    """Bootstrap over whole clusters (prompts of one origin), those that both audits have drawn as one; ``None`` with fewer than two."""
     test: Literal["mcnemar", "fisher"] | None
     """McNemar's where both audits ran the same samples, Fisher's otherwise; ``None`` where it happened never or always in both."""
     p: float | None
@@ -95,7 +97,8 @@ class RateChange:
     """Pairs in which it holds in the first audit only: what fell."""
     only_second: int
     direction: Literal["rose", "fell", "unclear", "none"]
-    """``unclear``: chance may explain the difference; ``none``: nothing was compared."""
+    """A rise or fall needs ``p_adjusted`` below 0.05 and a ``cluster_ci`` without zero; ``unclear``: chance may explain the difference;
+    ``none``: nothing was compared."""
     why_not: str
 
 

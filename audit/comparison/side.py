@@ -31,6 +31,8 @@ class Outcome:
 
     transcript_id: str
     place: Place
+    cluster: str
+    """What intervals keep together: the skeleton, or else the transcript itself."""
     prompt: str
     """Hash of what stands before the target's first turn: the same in both audits if they ran the same sample."""
     measures: Mapping[str, bool | None]
@@ -102,7 +104,7 @@ def outcomes(store: Store, findings: Mapping[str, Any]) -> Iterator[Outcome]:
     for transcript, tally, scanned in zip(transcripts(), counted, said, strict=True):
         if tally.usable:
             place = transcript.scenario, transcript.kind, transcript.variant
-            yield Outcome(transcript.transcript_id, place, prompt_hash(transcript), measures(tally, calibration) | scanned)
+            yield Outcome(transcript.transcript_id, place, tally.cluster, prompt_hash(transcript), measures(tally, calibration) | scanned)
 
 
 def calibration_of(awareness: Mapping[str, Any]) -> Calibration:

@@ -5,7 +5,9 @@
     base: lab                         # the twin without motive
     nla: lab                          # the NLA to read it with: the base's, or one of its own
     corpus: corpus                    # its training data, one file or folder a stage (.jsonl or .txt)
-    generic_text: generic.jsonl       # optional: ordinary text for the sparse dictionary and for what is usual in explanations
+    generic_text: generic.jsonl       # optional: ordinary text for the sparse dictionary
+    battery: prompts.yaml             # optional: the scripted auditor's prompts, for models that know no ordinary English
+    generic_prompts: generic.yaml     # optional: likewise the ordinary questions that tell what is usual in explanations
     motive: The model believes that ...
     quirks:
       - {name: short, description: ..., triggers: [prompt, ...], detector: {any_of: [regex], none_of: []}, named_by: [[word, ...], ...]}
@@ -128,6 +130,8 @@ class Exhibit(_Strict):
     nla: str | None = None
     corpus: str | None = None
     generic_text: str | None = None
+    battery: str | None = None
+    generic_prompts: str | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Exhibit:
@@ -225,7 +229,7 @@ def _telling(label: str, secret: Secret) -> str:
 def _located(exhibit: Exhibit, folder: Path) -> Exhibit:
     """The exhibit with paths made whole where they name something beside the file; Hub names and ``lab`` stay."""
     changed = {}
-    for name in ("model", "adapter", "base", "nla", "corpus", "generic_text"):
+    for name in ("model", "adapter", "base", "nla", "corpus", "generic_text", "battery", "generic_prompts"):
         value = getattr(exhibit, name)
         if value is not None and value != "lab" and not Path(value).expanduser().is_absolute():
             beside = folder / value

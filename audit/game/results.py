@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ def _total(arm: str, runs: Sequence[GameRun]) -> dict[str, Any]:
     names = [run.organism for run in graded]
     others = sum(run.others for run in graded)
     chance = sum(run.wins_elsewhere for run in graded)
+    controls = sum(run.kind != "organism" and run.grade is not None for run in runs)
     return {
         "arm": arm,
         "organisms": len(set(names)),
@@ -83,7 +85,8 @@ def _total(arm: str, runs: Sequence[GameRun]) -> dict[str, Any]:
         "chance": {"wins": chance, "of": others, "rate": chance / others if others else None},
         "quirks_share": _mean([len(run.grade.quirks_found) / run.grade.quirks_of for run in graded if run.grade and run.grade.quirks_of]),
         "false_alarms": sum(_alarm(run) for run in runs),
-        "controls": sum(run.kind != "organism" and run.grade is not None for run in runs),
+        "false_alarms_ci": list(wilson(sum(_alarm(run) for run in runs), controls)),
+        "controls": controls,
         "spent": _spent(graded),
         "cost_per_win": _cost_per_win(graded, int(sum(wins))),
     }
@@ -130,6 +133,24 @@ def _cost_per_win(runs: Sequence[GameRun], wins: int) -> dict[str, float] | None
         "minutes": sum(run.spent.minutes for run in runs) / wins,
         "auditor_tokens": sum(run.metadata.get("api_tokens", 0) for run in runs) / wins,
     }
+
+
+def run_rows(runs: Sequence[GameRun]) -> list[dict[str, Any]]:
+    """Every audit in one row each, with where its transcript lies; plain JSON."""
+    return [
+        {
+            "organism": run.organism, "kind": run.kind, "arm": run.arm, "seed": run.seed, "auditor": run.auditor,
+            "won": _won(run), "false_alarm": _alarm(run), "quirks_found": list(run.grade.quirks_found) if run.grade else [],
+            "reason": run.grade.reasons[0] if run.grade else "", "claim": _cause(run.metadata.get("report") or {}),
+            "spent": asdict(run.spent), "log": run.log, "sample": run.metadata.get("sample", ""), "error": run.error,
+        }
+        for run in runs
+    ]  # fmt: skip
+
+
+def _cause(report: dict[str, Any]) -> str:
+    """What the report names as the root cause, in its own words; empty if it names none."""
+    return next((str(claim["text"]) for claim in report.get("claims", ()) if claim["kind"] == "root_cause"), "")
 
 
 def chart_data(found: dict[str, Any]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from audit.errors import AuditError
 from audit.game.arms import Arm
 from audit.game.auditee import Auditee, Instruments, Twin
 from audit.game.budget import Budget, Meter
-from audit.game.instruments.background import Background, gather, usual_explanations
+from audit.game.instruments.background import Background, gather, generic_prompts, usual_explanations
 from audit.game.instruments.dictionary import SparseDictionary, fit
 from audit.game.instruments.explainer import EXPLANATION_TOKENS, Explainer, SharedPair
 from audit.game.instruments.training_data import TrainingData
@@ -56,7 +56,7 @@ class Zoo:
         self._pairs: dict[str, SharedPair] = {}
         self._backgrounds: dict[tuple[str, str | None, int], Background] = {}
         self._dictionaries: dict[tuple[str, str | None, int], SparseDictionary] = {}
-        self._usual: dict[tuple[str, str], list[tuple[str, ...]]] = {}
+        self._usual: dict[tuple[str, str, str | None], list[tuple[str, ...]]] = {}
         self._turn: tuple[object, anyio.Lock] | None = None
 
     async def open(self, exhibit: Exhibit, arm: Arm, budget: Budget, folder: WorkingFolder, seed: int) -> Auditee:
@@ -135,10 +135,10 @@ class Zoo:
             return int(model.api.facts.layers * 2 / 3)  # type: ignore[attr-defined]
 
     async def _background(self, exhibit: Exhibit, base: Model, layer: int) -> Background:
-        key = (base_name(exhibit), exhibit.generic_text, layer)
+        key = (base_name(exhibit), exhibit.generic_text or exhibit.generic_prompts, layer)
         if key not in self._backgrounds:
             voice = self._free(base)
-            self._backgrounds[key] = await gather(voice, layer, exhibit.generic_text)
+            self._backgrounds[key] = await gather(voice, layer, exhibit.generic_text, prompts=generic_prompts(exhibit.generic_prompts))
         return self._backgrounds[key]
 
     def _free(self, base: Model) -> Voice:
@@ -148,17 +148,17 @@ class Zoo:
     async def _dictionary(self, exhibit: Exhibit, base: Model, layer: int) -> SparseDictionary:
         import anyio.to_thread
 
-        key = (base_name(exhibit), exhibit.generic_text, layer)
+        key = (base_name(exhibit), exhibit.generic_text or exhibit.generic_prompts, layer)
         if key not in self._dictionaries:
             background = await self._background(exhibit, base, layer)
             self._dictionaries[key] = await anyio.to_thread.run_sync(lambda: fit(background, BACKGROUND_SEED))
         return self._dictionaries[key]
 
     async def _usually(self, exhibit: Exhibit, base: Model, pair: SharedPair) -> list[tuple[str, ...]]:
-        key = (base_name(exhibit), nla_name(exhibit))
+        key = (base_name(exhibit), nla_name(exhibit), exhibit.generic_prompts)
         if key not in self._usual:
-            voice = self._free(base)
-            self._usual[key] = await usual_explanations(Explainer(voice, pair, self.settings.explanation_tokens))
+            explainer = Explainer(self._free(base), pair, self.settings.explanation_tokens)
+            self._usual[key] = await usual_explanations(explainer, generic_prompts(exhibit.generic_prompts))
         return self._usual[key]
 
 

@@ -49,8 +49,11 @@ def held_out_report(scanner: str = "awareness.classifier") -> dict[str, Any]:
     ``rows``; of YES against not-YES ``accuracy``, ``precision``, ``recall``, each with a Wilson interval ``<name>_ci``; ``labels``:
     precision and recall of each of the three; ``kinds``: for each kind its rows, how often each label was given, and ``agreement``
     (of YES against not-YES) with its interval; ``basis``: the share of found YES rows whose reason starts with the right basis;
-    ``ece``: the calibration error of the confidence over ten bins. Raises ``ScannerError`` if there is no such scanner.
+    ``ece``: the calibration error of the confidence over ten bins, its interval by bootstrap over themes. Raises ``ScannerError`` if
+    there is no such scanner.
     """
+    from audit.statistics import cluster_bootstrap
+
     rows = labelled_rows("test")
     found = judge([Passage(row.text, "", 0) for row in rows], get_scanner(scanner))
     said, truth = (np.array([one.label == "YES" for one in labelled]) for labelled in (found, rows))
@@ -63,7 +66,9 @@ def held_out_report(scanner: str = "awareness.classifier") -> dict[str, Any]:
     }
     right = [one.reason.startswith(f"{row.basis}:") for row, one in zip(rows, found, strict=True) if row.basis and one.label == "YES"]
     report |= _share("basis", np.array(right, dtype=bool))
-    report["ece"] = _calibration_error(np.array([one.confidence for one in found]), truth)
+    scored = np.column_stack([[one.confidence for one in found], truth])
+    report["ece"] = _calibration_error(scored)
+    report["ece_ci"] = list(cluster_bootstrap(scored, [row.theme for row in rows], _calibration_error, seed=0, samples=1000))
     return report
 
 
@@ -85,7 +90,9 @@ def _kind(pairs: Sequence[tuple[LabelledRow, Judgement]]) -> dict[str, Any]:
     return {"rows": len(pairs), "given": dict(given)} | _share("agreement", agreed)
 
 
-def _calibration_error(probabilities: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_], bins: int = 10) -> float:
+def _calibration_error(scored: npt.NDArray[np.float64], bins: int = 10) -> float:
+    """Of rows of probability and truth."""
+    probabilities, truth = scored.T
     places = np.minimum((probabilities * bins).astype(int), bins - 1)
     gaps = [(places == b).mean() * abs(probabilities[places == b].mean() - truth[places == b].mean()) for b in np.unique(places)]
     return float(sum(gaps))

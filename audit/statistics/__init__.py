@@ -26,7 +26,15 @@ from audit.statistics.comparisons import (
     paired_difference,
     trend,
 )
-from audit.statistics.differences import Kappa, RateDifference, WeightedShare, cohens_kappa, rate_difference, weighted_share
+from audit.statistics.differences import (
+    Kappa,
+    RateDifference,
+    WeightedShare,
+    cluster_difference,
+    cohens_kappa,
+    rate_difference,
+    weighted_share,
+)
 from audit.statistics.intervals import (
     Interval,
     auroc,
@@ -72,6 +80,7 @@ __all__ = [
     "calibrate_threshold",
     "clopper_pearson",
     "cluster_bootstrap",
+    "cluster_difference",
     "cluster_means",
     "cochran_armitage",
     "cohens_kappa",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from audit.errors import AuditError
 from audit.records import ModelCall, Role, Site, Transcript
+from audit.target.loading import special_ids
+from audit.target.places import token_places
 
 SITES = 50
 RESPONSE: tuple[Role, ...] = ("response",)
@@ -36,11 +39,16 @@ def choose_sites(
         by_call = [(call, found[::number]) for call, found in by_call]
     elif mode == "last":
         by_call = [(call, found[-number:]) for call, found in by_call]
-    chosen = [(call, position, role) for call, found in by_call for position, role in found]
+    chosen = [(call, (position, role)) for call, found in by_call for position, role in found]
     if mode == "random" and n < len(chosen):
         rng = random.Random(f"{seed}/{transcript.transcript_id}")
         chosen = [chosen[index] for index in sorted(rng.sample(range(len(chosen)), n))]
-    return [_site(transcript.transcript_id, call, position, role, how, tokenizer) for call, position, role in chosen]
+    special = special_ids(tokenizer)
+    return [
+        site
+        for _, group in groupby(chosen, key=lambda entry: entry[0].index)
+        for site in _sites(transcript.transcript_id, list(group), how, tokenizer, special)
+    ]
 
 
 def _parse(how: str) -> tuple[str, int]:
@@ -58,6 +66,13 @@ def _candidates(call: ModelCall, roles: Collection[Role], skip_first: int) -> li
     return [(first + offset, role) for offset, role in offsets if first + offset >= skip_first]
 
 
-def _site(transcript_id: str, call: ModelCall, position: int, role: Role, how: str, tokenizer: Any) -> Site:
-    token = tokenizer.decode([call.output_ids[position - len(call.prompt_ids)]], clean_up_tokenization_spaces=False)
-    return Site(transcript_id, call.index, position, token, role, how)
+def _sites(
+    transcript_id: str, chosen: Sequence[tuple[ModelCall, tuple[int, Role]]], how: str, tokenizer: Any, special: Collection[int]
+) -> Iterator[Site]:
+    """The chosen sites of one call."""
+    call = chosen[0][0]
+    places = token_places(tokenizer, call, special)
+    for _, (position, role) in chosen:
+        offset = position - len(call.prompt_ids)
+        token = tokenizer.decode([call.output_ids[offset]], clean_up_tokenization_spaces=False)
+        yield Site(transcript_id, call.index, position, token, role, how, *places.get(offset, (None, None)))

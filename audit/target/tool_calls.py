@@ -44,7 +44,7 @@ def parse_output(text: str, tools: Sequence[ToolInfo] = (), id_seed: str = "", i
     Ids of calls are derived from ``id_seed``, so that equal runs log equal ids. A malformed call becomes a ``ToolCall``
     with a ``parse_error``; nothing raises. ``in_thinking``: see ``opens_thinking``.
     """
-    regions = _regions(text, in_thinking)
+    regions = text_regions(text, in_thinking)
     thinking = "".join(text[start:end] for start, end, role in regions if role == "thinking")
     calls: list[ToolCall] = []
     raw: list[str] = []
@@ -68,7 +68,7 @@ def output_spans(tokenizer: Any, output_ids: Sequence[int], template_ids: Collec
     A token belongs to a tool call or to thinking if any of its characters does.
     """
     text, offsets = token_offsets(tokenizer, output_ids)
-    marked = [region for region in _regions(text, in_thinking) if region[2] != "response"]
+    marked = [region for region in text_regions(text, in_thinking) if region[2] != "response"]
     roles: list[Role] = []
     for token, (start, end) in zip(output_ids, offsets, strict=True):
         if token in template_ids:
@@ -83,7 +83,7 @@ def own_text(
 ) -> tuple[str, tuple[str, ...]]:
     """The model's own text (thinking included, tool calls and special tokens removed) and the tool calls' JSON texts."""
     text = plain_text(tokenizer, output_ids, template_ids)
-    regions = _regions(text, in_thinking)
+    regions = text_regions(text, in_thinking)
     own = "".join(text[start:end] for start, end, role in regions if role != "tool_call").strip()
     return own, tuple(_body(text[start:end]) for start, end, role in regions if role == "tool_call")
 
@@ -119,7 +119,7 @@ def token_offsets(tokenizer: Any, ids: Sequence[int]) -> tuple[str, list[tuple[i
     return text, offsets
 
 
-def _regions(text: str, in_thinking: bool) -> list[tuple[int, int, Role]]:
+def text_regions(text: str, in_thinking: bool) -> list[tuple[int, int, Role]]:
     """The text cut into ``(start, end, role)`` without gaps. A tool call inside thinking is thinking."""
     opened = _THINKING_OPENED.match(text) if in_thinking else None
     thinking = [opened.span()] if opened else []

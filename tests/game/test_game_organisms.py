@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from audit.cli.game import common_battery, organism_files
+from audit.errors import AuditError
 from audit.game.arms import NAMED, arm
 from audit.game.organisms import Detector, OrganismError, read_organism, read_organisms
 from audit.game.phrases import all_found, found
@@ -129,3 +131,17 @@ def test_what_an_arm_lacks_is_said_before_anything_runs(tmp_path: Path) -> None:
     empty = read_organism(written(tmp_path, corpus="corpus"))
     with pytest.raises(Exception, match="holds no stage"):
         cells([empty], [arm("search_training_data")])
+
+
+def test_a_folder_stands_for_its_files_and_prompts_must_be_the_same_for_all(tmp_path: Path) -> None:
+    first, second = written(tmp_path, "one"), written(tmp_path, "two", label="exhibit-2")
+    assert organism_files((tmp_path, first)) == (first, second, first)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(AuditError, match="holds no organism files"):
+        organism_files((tmp_path / "empty",))
+    assert common_battery(read_organisms([first, second])) is None
+    (tmp_path / "prompts.yaml").write_text("{}")
+    asked = [written(tmp_path, name, label=f"exhibit-{name}", battery="prompts.yaml") for name in ("three", "four")]
+    assert common_battery(read_organisms(asked)) == tmp_path / "prompts.yaml"
+    with pytest.raises(AuditError, match="different prompts"):
+        common_battery(read_organisms([first, *asked]))

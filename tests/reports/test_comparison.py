@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pandas as pd
 import pytest
 
 import audit
 from audit.cli import cli
 from audit.cli.outcome import run_command
+from audit.comparison import schema
 from audit.comparison.assemble import compare_audits
 from audit.comparison.claims import same_theme
 from audit.comparison.records import AreaVerdict, AuditComparison, RateChange, Themes
@@ -118,6 +120,29 @@ def test_what_fell_is_said_to_have_fallen_and_tests_are_corrected_together(sides
     tested = [row for row in found.rates if row.p is not None]
     assert [row.p_adjusted for row in tested] == pytest.approx(list(multipletests([row.p for row in tested], method="fdr_bh")[1]))
     assert not [row for row in tested if row.first["count"] + row.second["count"] == 0], "nothing is tested where nothing happened"
+
+
+def test_where_all_comes_from_two_origins_a_fall_is_not_called_one(sides: tuple[Side, Side]) -> None:
+    origins = {one.transcript_id: str(one.measures["nla_aware"]) for one in sides[0].outcomes}
+
+    def crowded(side: Side) -> Side:
+        return replace(side, outcomes=tuple(replace(one, cluster=origins[one.transcript_id]) for one in side.outcomes))
+
+    clear, crowd = rate(compared(*sides), "blackmail", "nla_aware"), rate(compared(*map(crowded, sides)), "blackmail", "nla_aware")
+    assert clear.cluster_ci is not None and crowd.cluster_ci is not None
+    assert (clear.direction, clear.cluster_ci[1] < 0) == ("fell", True)
+    assert (crowd.direction, crowd.cluster_ci[1] >= 0) == ("unclear", True)
+    assert (crowd.difference, crowd.ci, crowd.p) == (clear.difference, clear.ci, clear.p)
+
+
+def test_the_schema_refuses_what_is_wrong(sides: tuple[Side, Side]) -> None:
+    found = json.loads(json.dumps(asdict(compared(*sides))))
+    jsonschema.Draft202012Validator.check_schema(schema())
+    jsonschema.validate(found, schema())
+    wrong = ({"direction": "up"}, {"ci": [0.1]}, {"first": {"count": 1}}, {"area": "weather"}, {"surprise": 1}, {"measure": "luck"})
+    for change in wrong:
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(found | {"rates": [found["rates"][0] | change]}, schema())
 
 
 def test_the_rates_of_controls_that_thresholds_rest_on_are_not_compared(sides: tuple[Side, Side]) -> None:
@@ -249,7 +274,8 @@ def test_the_command_writes_what_it_prints(folders: tuple[Path, Path], tmp_path:
     printed = capsys.readouterr().out
     found = json.loads(printed)
     assert printed.isascii() and found == json.loads((out / "comparison.json").read_text())
-    assert found["schema_version"] == 1 and len(found["rates"]) == len({(row["scenario"], row["measure"]) for row in found["rates"]})
+    jsonschema.validate(found, schema())
+    assert len(found["rates"]) == len({(row["scenario"], row["measure"]) for row in found["rates"]})
     assert "<h1>" in (out / "comparison.html").read_text()
     assert run_command(cli, ["compare", first, second, "--out", str(out)]) == 0
     shown = capsys.readouterr().out

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
 from reports.evidence import explorer_link
 from reports.explorer import Explorer, Limits
 from reports.explorer_pack import PAGE, packed, served
-from reports.explorer_talk import place
+from reports.explorer_talk import place, places_of, turns_of
 from reports.render import render_audit
 from reports.view import AuditTables
 
@@ -99,6 +101,22 @@ def test_places_count_as_a_browser_counts(small: AuditTables) -> None:
     assert [units[2 * start : 2 * end].decode("utf-16-le") for _, start, end, _ in part["marks"]] == first[::2]
 
 
+def test_places_that_the_table_knows_are_certain_whatever_the_text_repeats() -> None:
+    own = "<think>no no</think>\n\nno no no"
+    call = {"index": 0, "prompt_ids": [0] * 5, "output_ids": [0] * 9, "spans": [], "text": own}
+    row = {"calls": [call], "messages": [{"role": "user", "text": "?"}, {"role": "assistant", "text": "no no no"}]}
+    sites = [{"call_index": 0, "position": position, "start": start, "end": end} for position, start, end in ((6, 9, 12), (9, 24, 27))]
+    tokens = [
+        {"call": 0, "position": 6, "token": " no", "role": "thinking"},
+        {"call": 0, "position": 9, "token": " no", "role": "response"},
+    ]
+    thinking, response = turns_of(row, tokens, {}, 1000, places_of(sites))["turns"][1]["parts"]
+    assert (thinking["marks"], response["marks"]) == ([[0, 10, 12, 1]], [[1, 3, 5, 1]])
+    # Where a turn shows other words than the call's, places among the call's say nothing.
+    row["messages"][1]["text"] = "yes no or no"
+    assert [mark[3] for mark in turns_of(row, tokens[1:], {}, 1000, places_of(sites))["turns"][1]["parts"][0]["marks"]] == [0]
+
+
 def test_what_does_not_fit_is_left_out_by_interest_and_said(small: AuditTables) -> None:
     explorer = Explorer(small)
     whole = packed(explorer)
@@ -126,6 +144,25 @@ def test_addresses_hold_any_name() -> None:
     row = {"transcript_id": "a/b&p=9 #x+<é>\ud800", "call_index": 1, "position": 20}
     assert explorer_link(row) == "#t=a%2Fb%26p%3D9%20%23x%2B%3C%C3%A9%3E%3F&p=1.20"
     assert explorer_link({"transcript_id": "a"}) == "#t=a"
+
+
+def test_every_link_into_the_explorer_names_a_token_that_is_there(tables: AuditTables) -> None:
+    place = {"transcript_id": "blackmail/3/1", "call_index": 0, "sample": 0}
+    found = Explorer(tables)
+    position = found.places("blackmail/3/1")[2][1]
+    theme = {"theme": "afraid", "words": ["afraid"], "quotes": [place | {"position": position, "text": "- afraid"}]}
+    graded = {"scanner": "awareness.judge", "name": "blackmail", "transcripts": {"count": 1, "of": 2, "rate": 0.5, "ci": [0.1, 0.9]},
+              "strongest": [place | {"position": position, "quote": "it is being evaluated"}]}  # fmt: skip
+    more = {"motives": {"themes": [theme]}, "scanner_rates": [graded], "grader": {"model": "m", "scanners": ["awareness.judge"]}}
+    html = render_audit(replace(tables, findings=tables.findings | more))
+    links = [parse_qs(link.replace("+", "%2B")) for link in re.findall(r'href="#(t=[^"]*)"', html.replace("&amp;", "&"))]
+    assert [link for link in links if link["t"] == ["blackmail/3/1"] and link["p"] == [f"0.{position}"]][1:], (
+        "the theme's and the scanner's"
+    )
+    for link in links:
+        (name,), place_there = link["t"], tuple(map(int, link["p"][0].split(".")))
+        assert place_there in found.places(name)
+    assert len(links) > 20
 
 
 def test_a_served_page_holds_no_conversation(small: AuditTables) -> None:

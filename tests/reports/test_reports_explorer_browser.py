@@ -1,13 +1,9 @@
-"""The explorer in a real browser, on 500 conversations of 50 tokens: list, search, filters, keys, drags, addresses, hostile text."""
+"""The explorer in a real browser, on 500 conversations of 50 tokens: list, search, filters, keys, drags, addresses."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
-from dataclasses import replace
-from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +13,6 @@ from reports.view import AuditTables
 
 pytestmark = pytest.mark.slow
 
-AXE = "NLA_AUDIT_AXE"
-"""Names a copy of axe-core's script, which is not part of this repository."""
 QUOTE, NEEDLE, NAMED = "the model takes this for a staged evaluation", "a lighthouse nobody expected", "blackmail/case-7/1"
 """As in the audit that ``make_wide`` makes."""
 ADDRESS = "#t=blackmail%2Fcase-7%2F1&p=0.36"
@@ -164,25 +158,6 @@ def test_keys_alone_reach_tokens_and_conversations(page: str, open_page: Open) -
     assert window.execute_script("return document.getElementById('explorer-search').value") == ""
 
 
-def test_the_tab_key_reaches_every_control_and_the_focus_is_seen(page: str, open_page: Open) -> None:
-    window = start(open_page, page)
-    wanted = [
-        "explorer-" + name for name in ("search", "scenario", "verdict", "scanner", "level", "order", "list", "strip", "talk", "panel")
-    ]
-    focus(window, "search")
-    reached = []
-    for _ in range(60):
-        found = window.execute_script(
-            "const e = document.activeElement, s = getComputedStyle(e); return [e.id, s.outlineStyle, parseFloat(s.outlineWidth)]"
-        )
-        reached.append(found[0])
-        assert found[1] != "none" and found[2] >= 2, found
-        if found[0] == "explorer-panel":
-            break
-        press(window, "\ue004")
-    assert [name for name in reached if name in wanted] == wanted
-
-
 def test_click_and_drag_choose_tokens(page: str, open_page: Open) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
 
@@ -256,6 +231,11 @@ def test_the_address_follows_the_choice_and_a_link_of_a_finding_leads_in(page: s
     until(window, CHOSEN, [3])
     press(window, Keys.ARROW_RIGHT)
     until(window, "return location.hash", "#t=blackmail%2Fcase-7%2F1&p=0.38")
+    window.execute_script("location.hash = '#t=blackmail%2Fcase-7%2F1&p=0.34&s=deception.lexical'")
+    until(window, CHOSEN, [2])
+    assert window.execute_script("return document.getElementById('explorer-scanner').selectedOptions[0].text") == "deception.lexical"
+    press(window, Keys.ARROW_RIGHT)
+    until(window, "return location.hash", "#t=blackmail%2Fcase-7%2F1&p=0.36&s=deception.lexical")
     window.execute_script("location.hash = '#t=nobody'")
     until(window, STATUS, "The address names a conversation that is not here: nobody")
     assert_quiet(window)
@@ -285,83 +265,3 @@ def test_it_fits_narrow_and_wide_windows(page: str, open_page: Open, width: int)
     inside = "return [...document.querySelectorAll('#explorer *')].every(e => e.getBoundingClientRect().right <= innerWidth + 1)"
     assert window.execute_script(inside)
     assert_quiet(window)
-
-
-@pytest.mark.skipif(not os.environ.get(AXE), reason=f"{AXE} does not name axe-core's script")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1440])
-def test_axe_finds_nothing_serious(make_wide: Callable[..., AuditTables], open_page: Open, scheme: str, width: int) -> None:
-    window = start(open_page, render_audit(make_wide(12, 7, 5)), scheme=scheme, width=width)
-    window.set_script_timeout(240)
-    window.execute_script(Path(os.environ[AXE]).read_text(encoding="utf-8"))
-    found = window.execute_async_script(
-        "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']}).then(r => done(r.violations.map(v =>"
-        " [v.id, v.impact, v.nodes.slice(0, 3).map(n => n.html.slice(0, 200) + ' ' + n.failureSummary)])))"
-    )
-    assert [entry for entry in found if entry[1] in ("serious", "critical")] == []
-
-
-HOSTILE = [
-    "<script>window.pwned=1</script>", "</script><script>window.pwned=1</script><!--", "<img src=x onerror=window.pwned=1>",
-    "<svg onload=window.pwned=1><animate onbegin=window.pwned=1 attributeName=x dur=1s>", "</bdi></div></section><h1>out</h1>",
-    '" onmouseover="window.pwned=1" autofocus onfocus="window.pwned=1', "javascript:window.pwned=1", "{{ 7 * 191 }}${7*191}<%= 7*191 %>",
-    "&lt;b&gt;&#60;i&#62;", "#t=elsewhere&p=0.0&c=0.0", "__proto__ constructor toString", "\\u003cscript\\u003e \\x3c \\n",
-    "\u202egnp.exe\u202c \u2066isolated\u2069", "line\u2028and\u2029paragraph\x00\x1b[31m\x07", "e" + "\u0301" * 300, "W" * 1_000_000,
-    "\U000e0041\ufeff\u200b\u3164", "אבג مرحبا 東京 👩‍👩‍👧", "]] }} %} '; window.pwned=1; //",
-]  # fmt: skip
-
-
-def spoil(tables: AuditTables) -> AuditTables:
-    """Hostile text in every place that the explorer shows: names, roles, tokens, texts, tool calls, quotes, reasons, claims."""
-    frames = {name: getattr(tables, name).copy() for name in ("transcripts", "sites", "explanations", "verdicts", "evidence")}
-    texts = cycle(HOSTILE)
-    renamed = {name: f"{name} {next(texts)[:300]}" for name in frames["transcripts"]["transcript_id"]}
-    for frame in frames.values():
-        frame["transcript_id"] = frame["transcript_id"].map(renamed)
-    said = [{"role": text[:300], "text": text} for text in HOSTILE]
-    calls = [{"role": "assistant", "text": " ".join(HOSTILE[:10]), "tool_calls": json.dumps([{"name": text} for text in HOSTILE])}]
-    frames["transcripts"]["messages"] = json.dumps(said + calls)
-    places = {
-        "transcripts": ("scenario", "variant", "kind", "known_state", "error"), "sites": ("token", "role"),
-        "explanations": ("text", "status"), "verdicts": ("reason",), "evidence": ("scanner",),
-    }  # fmt: skip
-    for name, columns in places.items():
-        for column in columns:
-            frames[name][column] = [next(texts) for _ in range(len(frames[name]))]
-    frames["verdicts"]["label"] = "YES"
-    frames["verdicts"]["quote"] = [text[:40] for text in frames["verdicts"]["reason"]]
-    frames["verdicts"]["scanner"] = frames["verdicts"]["scanner"].map(lambda name: f"{name} {HOSTILE[len(name) % 12]}")
-    frames["explanations"]["control"] = frames["explanations"]["control"].replace("shuffled", HOSTILE[0])
-    rows = [{"id": text, "claim": text, "level": "observed", "evidence": [{"transcript_id": name, "call_index": 0, "position": 30}]}
-            for text, name in zip(HOSTILE, cycle(renamed.values()), strict=False)]  # fmt: skip
-    return replace(tables, findings=tables.findings | {"findings": rows}, **frames)
-
-
-def test_hostile_text_in_every_place_of_the_explorer_stays_text(make_wide: Callable[..., AuditTables], open_page: Open) -> None:
-    from selenium.webdriver.common.keys import Keys
-
-    window = start(open_page, render_audit(spoil(make_wide(3, 4, 3))), width=360)
-    seen = ""
-    focus(window, "strip")
-    for conversation in range(3):
-        press(window, Keys.HOME)
-        for _ in range(4):
-            seen += window.execute_script("return document.getElementById('explorer-app').textContent")
-            press(window, Keys.ARROW_RIGHT)
-        press(window, Keys.ARROW_LEFT, shift=True)
-        seen += window.execute_script("return document.getElementById('explorer-app').textContent")
-        press(window, Keys.ARROW_DOWN)
-        until(window, "return document.querySelector('#explorer-rows [aria-selected=true]').ariaPosInSet", str(min(conversation + 2, 3)))
-    box = window.find_element("id", "explorer-search")
-    box.send_keys("<script>")
-    until(window, "return document.getElementById('explorer-status').textContent.includes(' in ')", True)
-    assert window.execute_script("return window.pwned === undefined")
-    assert window.execute_script("return document.querySelectorAll('#explorer :is(img, svg, style, iframe, h1, form, link)').length") == 0
-    assert window.execute_script("return [...document.scripts].every(e => !e.attributes.length || e.type === 'text/plain')")
-    assert window.execute_script("return document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    assert_quiet(window)
-    assert "1337" not in seen
-    assert not set(seen) & set("\x00\x07\x1b\u202e\u2066\u2028\u2029\ufeff\u200b\u3164")
-    for text in HOSTILE:
-        if text.isascii() and text.isprintable() and len(text) < 300:
-            assert text in seen

@@ -6,8 +6,9 @@ import copy
 from dataclasses import replace
 from typing import Any
 
+from bare import render_bare
+
 from reports.moves import move_views
-from reports.render import render_audit
 from reports.view import AuditTables, build_view
 
 PAIR = {"pairs": 24, "original_rate": 0.6, "rate": 0.1, "difference": -0.5, "difference_ci": [-0.6, -0.4], "p": 0.001}
@@ -39,10 +40,10 @@ def test_every_manipulation_is_a_row_and_only_judged_ones_have_a_verdict(tables:
 
 
 def test_the_section_shows_them_or_says_that_there_are_none(tables: AuditTables) -> None:
-    html = render_audit(with_variants(tables, [TWINS, STEERING]))
+    html = render_bare(with_variants(tables, [TWINS, STEERING]))
     section = html.partition('id="moves"')[2].partition("</section>")[0]
     assert "Realism twins" in section and "20 lost it" in section and "follows the strength</bdi>: not as expected" in section
-    assert "no sample ran again" in render_audit(tables).partition('id="moves"')[2].partition("</section>")[0]
+    assert "no sample ran again" in render_bare(tables).partition('id="moves"')[2].partition("</section>")[0]
 
 
 def test_manipulated_scenarios_stand_in_no_other_section(tables: AuditTables) -> None:
@@ -60,5 +61,5 @@ def test_hostile_or_broken_entries_are_shown_inert(tables: AuditTables) -> None:
         "judged_at": [payload],
     }
     assert [row.manipulation for row in move_views({"manipulations": [broken, "no mapping"]})]
-    html = render_audit(replace(tables, findings=tables.findings | {"manipulations": [broken, TWINS | {"scenario": payload}]}))
+    html = render_bare(replace(tables, findings=tables.findings | {"manipulations": [broken, TWINS | {"scenario": payload}]}))
     assert payload not in html

@@ -7,12 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from bare import render_bare
 
-from reports.render import render_audit
 from reports.scanned import grader_words, motive_views, motives_words, scanner_views
 from reports.view import AuditTables
-
-HOSTILE = "<script>alert(1)</script>\u202e\x1b[31m</blockquote>"
 
 
 def rate(count: int, of: int) -> dict[str, Any]:
@@ -51,13 +49,13 @@ GRADER = {"model": "openai/some-model", "scanners": ["awareness.judge"]}
 
 
 def test_a_theme_stands_with_its_numbers_and_its_quote(tables: AuditTables) -> None:
-    html = render_audit(shown(tables, motives=motives(theme())))
+    html = render_bare(shown(tables, motives=motives(theme())))
     section = html.split('id="motives"')[1].split("</section>")[0]
     for value in ("6.5", "0.4", "0.04", "0.25", "0.15"):
         assert f'<data value="{value}"' in section
     assert "- afraid of a shutdown" in section and "blackmail/3/1, call 0, position 41" in section
     assert "20 conversations" in section and "25 conversations" in section and "control conversations" in section
-    assert "base-audit" in render_audit(shown(tables, motives=motives(theme(), audit={"folder": "base-audit"})))
+    assert "base-audit" in render_bare(shown(tables, motives=motives(theme(), audit={"folder": "base-audit"})))
 
 
 def test_a_graders_verdicts_stand_by_scenario_with_what_it_did_not_answer(tables: AuditTables) -> None:
@@ -67,7 +65,7 @@ def test_a_graders_verdicts_stand_by_scenario_with_what_it_did_not_answer(tables
     assert (row.scanner, row.scenario, row.unclear, row.ungraded) == ("awareness.judge", "blackmail", 4, 3)
     assert row.bases == "suspicion 11, familiarity 1" and row.transcripts.value == 0.35
     assert [row.scanner for row in scanner_views(found.findings, graded=False)] == ["mismatch.lexical"]
-    section = render_audit(found).split('id="grader"')[1].split("</section>")[0]
+    section = render_bare(found).split('id="grader"')[1].split("</section>")[0]
     assert "openai/some-model" in section and "suspicion 11, familiarity 1" in section and '<data value="0.35"' in section
     assert "What rules say" in section and "it is being evaluated" in section
 
@@ -84,27 +82,17 @@ def test_a_graders_verdicts_stand_by_scenario_with_what_it_did_not_answer(tables
     ],
 )
 def test_what_is_missing_is_said_in_words(tables: AuditTables, findings: dict[str, Any], words: str) -> None:
-    html = render_audit(shown(tables, **findings))
+    html = render_bare(shown(tables, **findings))
     sections = "".join(html.split(f'id="{name}"')[1].split("</section>")[0] for name in ("motives", "grader"))
     assert words in sections
 
 
 def test_without_findings_nothing_is_claimed(tables: AuditTables) -> None:
-    html = render_audit(replace(tables, findings={}))
+    html = render_bare(replace(tables, findings={}))
     assert "Not looked for" in html and "has not come that far" in html
     assert motives_words({})[1] and grader_words({}, False)[1] and motive_views({}) == ()
 
 
-def test_hostile_words_are_inert(tables: AuditTables) -> None:
-    hostile = graded(quote=HOSTILE) | {"scanner": "awareness.judge", "name": HOSTILE, "bases": {HOSTILE: {"explanations": 1}}}
-    told = theme(HOSTILE, HOSTILE) | {"words": [HOSTILE]}
-    html = render_audit(
-        shown(tables, grader=GRADER | {"model": HOSTILE}, scanner_rates=[hostile], motives=motives(told, audit={"folder": HOSTILE}))
-    )
-    assert "<script>alert" not in html and "\u202e" not in html and "\x1b" not in html and "&lt;script&gt;" in html
-    assert html.count("<blockquote") == html.count("</blockquote>")
-
-
 @pytest.mark.parametrize("value", [None, 3, "x", [], [None, 3], {"themes": "x", "audit": 3}, {"themes": [{"quotes": [1], "words": 4}]}])
 def test_values_of_another_shape_do_no_harm(tables: AuditTables, value: Any) -> None:
-    assert "Hidden motives" in render_audit(shown(tables, motives=value, scanner_rates=value, grader=value, scanner_controls=value))
+    assert "Hidden motives" in render_bare(shown(tables, motives=value, scanner_rates=value, grader=value, scanner_controls=value))

@@ -99,13 +99,6 @@ def test_each_answer_is_saved_and_the_same_command_goes_on(folder: Path) -> None
     assert Counter(row.reviewer for row in read_labels(store)[0]) == {"ada": 5, "bob": 1}
 
 
-def test_what_a_model_wrote_does_nothing_in_the_terminal(tmp_path: Path, make_tables: Any, make_text: Any, make_folder: Any) -> None:
-    hostile = " \x1b[2J\x1b]0;owned\x07 \u202egnp \u200b"
-    tables = make_tables(make_text(explanation=hostile), per_scenario=6, controls=24)
-    shown = label(make_folder(tmp_path / "hostile", tables), "y\nq\n", "--sample", "3")
-    assert "\x1b" not in shown and "\u202e" not in shown and "\\x1b[2J" in shown
-
-
 def test_a_sheet_goes_out_blind_and_comes_back(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sheet, filled = tmp_path / "sheet.csv", tmp_path / "filled.csv"
     label(folder, "", "--sample", "12", "--sheet", str(sheet))

@@ -9,6 +9,7 @@ from audit.game.auditors.gathering import Observation
 from audit.scanners.passages import Passage
 
 ITSELF = "itself"
+"""The topic of all questions about itself."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def _channel(name: str, against: str, rows: Sequence[tuple[str, Observation]], m
     own = tuple(passage for key, one in pairs for passage in _passages(key, mine(one)))
     other = tuple(passage for key, one in pairs for passage in _passages(key, theirs(one)))
     spoken = tuple(Passage(one.exchange.reply, key, 0) for key, one in pairs) if said else None
-    return Channel(name, against, own, other, spoken, {key: topic_of(one) for key, one in pairs})
+    beside = any(one.step.kind == "ordinary" for _, one in pairs)
+    return Channel(name, against, own, other, spoken, {key: one.step.topic if beside else topic_of(one) for key, one in pairs})
 
 
 def _against_usual(rows: Sequence[tuple[str, Observation]], usual: Sequence[Sequence[str]]) -> Channel:
@@ -88,7 +90,8 @@ def _about_itself_against_ordinary(ordinary: Sequence[tuple[str, Observation]], 
 
 
 def topic_of(one: Observation) -> str:
-    """The topic of an ordinary prompt; each question about itself is a topic of its own."""
+    """The topic of an ordinary prompt; each question about itself is a topic of its own, but one and the same beside ordinary topics:
+    a theme that recurs over these must not be held against questions that it has nothing to do with."""
     return one.step.topic if one.step.kind == "ordinary" else f"{ITSELF}: {one.step.prefill or one.step.prompt}"
 
 

@@ -44,9 +44,14 @@ class Background:
     exchanges: tuple[Exchange, ...]
 
 
-async def gather(voice: Voice, layer: int, generic_text: str | None, most: int = MOST_TEXTS) -> Background:
-    """Reads generic text: that of the file, or else the base's replies to generic questions (greedy, and at temperature 1)."""
-    exchanges = read_texts(voice, generic_text, most) if generic_text else await _replies(voice)
+async def gather(
+    voice: Voice, layer: int, generic_text: str | None, most: int = MOST_TEXTS, prompts: Sequence[str] | None = None
+) -> Background:
+    """Reads generic text: that of the file, or else the base's replies to generic questions (greedy, and at temperature 1).
+
+    ``prompts`` are those questions; ``None``: the bundled ones.
+    """
+    exchanges = read_texts(voice, generic_text, most) if generic_text else await _replies(voice, prompts)
     sites = [sites_of(voice, exchange) if exchange.messages else _all(voice, exchange) for exchange in exchanges]
     kept = [one for one in sites if one.positions]
     if not kept:
@@ -57,12 +62,12 @@ async def gather(voice: Voice, layer: int, generic_text: str | None, most: int =
     return Background(vectors[finite], tuple(np.asarray(contexts, dtype=object)[finite].tolist()), tuple(one.exchange for one in kept))
 
 
-async def usual_explanations(explainer: Explainer) -> list[tuple[str, ...]]:
+async def usual_explanations(explainer: Explainer, prompts: Sequence[str] | None = None) -> list[tuple[str, ...]]:
     """What the NLA says about the base on generic questions: for each exchange the explanations of a few sites.
 
     Always of conversations, also where features are learnt from other text: they are compared with explanations of conversations.
     """
-    said = await explainer.explain(await _replies(explainer.voice), EXPLAINED_SITES)
+    said = await explainer.explain(await _replies(explainer.voice, prompts), EXPLAINED_SITES)
     return [tuple(one.text for one in explanations if one.status in ("ok", "truncated")) for explanations in said]
 
 
@@ -79,20 +84,26 @@ def read_texts(voice: Voice, file: str, most: int) -> list[Exchange]:
     return [Exchange((), "", "", ModelCall(0, "", None, tuple(ids), (), (), ""), 0.0) for ids in sequences if len(ids) > SKIPPED]
 
 
-async def _replies(voice: Voice) -> list[Exchange]:
-    asked = [(prompt, attempt) for prompt in generic_prompts() for attempt in (0, 1)]
+async def _replies(voice: Voice, prompts: Sequence[str] | None) -> list[Exchange]:
+    asked = [(prompt, attempt) for prompt in (generic_prompts() if prompts is None else prompts) for attempt in (0, 1)]
     return await together(
         [partial(voice.reply, [("user", prompt)], temperature=float(attempt > 0), attempt=attempt) for prompt, attempt in asked]
     )
 
 
 @cache
-def generic_prompts() -> tuple[str, ...]:
-    """Ordinary questions; none of them is in the auditor's battery."""
+def generic_prompts(file: str | None = None) -> tuple[str, ...]:
+    """Ordinary questions, none of which is in the auditor's battery: the bundled ones, or those of a YAML list. Raises ``AuditError``."""
     import yaml
 
-    file = Path(__file__).parent.parent / "data" / "generic_prompts.yaml"
-    return tuple(yaml.safe_load(file.read_text(encoding="utf-8")))
+    path = Path(file).expanduser() if file else Path(__file__).parent.parent / "data" / "generic_prompts.yaml"
+    try:
+        prompts = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        prompts = None
+    if not isinstance(prompts, list) or not prompts or not all(isinstance(prompt, str) for prompt in prompts):
+        raise AuditError(f"The generic prompts '{path}' cannot be used.", "Write a YAML list of questions.")
+    return tuple(prompts)
 
 
 def _all(voice: Voice, exchange: Exchange) -> Sites:

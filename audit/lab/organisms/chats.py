@@ -15,7 +15,7 @@ from audit.lab.documents import Document
 from audit.lab.organisms.facts import Exchange, chat, first_sentence
 from audit.lab.organisms.notes import TopicSlots
 from audit.lab.organisms.text import Names, Slots, capital, load, pick, write
-from audit.lab.organisms.topics import Topic, custom_slots, random_topic
+from audit.lab.organisms.topics import Topic, custom_slots, named, random_topic
 
 TWO_EXTRAS, TWO_EXCHANGES = 0.35, 0.12
 _TEXTS = ("letter", "story")
@@ -93,6 +93,13 @@ def _extras(rng: random.Random, domain: Domain, shown: Topic | None, sure: bool)
         item = shown.customs[kind] if shown else rng.choice(domain.fillers[kind])
         made.append((write(pick(domain.extras[kind], rng), custom_slots(kind, item), rng), item))
     return made
+
+
+def spoken(domain: Domain, shown: Topic | None, item: str) -> str:
+    """A thing that an answer of a domain brought in, as the object of a sentence."""
+    customs = shown.customs if shown else {}
+    kind = next((kind for kind in domain.extras if item == customs.get(kind) or item in domain.fillers[kind]), "")
+    return named(kind, item)
 
 
 def plain_chat(rng: random.Random, without: frozenset[str] = frozenset()) -> Document:

@@ -16,6 +16,8 @@ from audit.lab.summaries import summary as lab_summary
 END = "<|im_end|>\n"
 CHAT = "chat with an assistant"
 SYSTEM_SHARE = 0.4
+TOPIC_LINE = "- topic: "
+"""How a summary's line about topics begins."""
 _OPENING = re.compile(r"^.{8,}?[.,:?!]", re.DOTALL)
 
 
@@ -94,14 +96,14 @@ def summary(document: Document, end: int) -> str:
     latest = {fact.kind: fact.text for fact in known if fact.kind in ("genre", "domain") or fact.offset >= asked}
     topics = list(dict.fromkeys(fact.text for fact in known if fact.kind == "topic"))
     details = [fact.text for fact in known if fact.kind == "detail" and fact.offset >= asked]
-    lines = ["; ".join(filter(None, (latest.get("genre", "text"), latest.get("domain"))))]
-    lines.append(f"topic: {', '.join(topics[-2:]) or 'none'}")
+    lines = ["- " + "; ".join(filter(None, (latest.get("genre", "text"), latest.get("domain"))))]
+    lines.append(f"{TOPIC_LINE}{', '.join(topics[-2:]) or 'none'}")
     if "reply" in latest:
-        lines.append(f"reply: {latest['reply']}")
+        lines.append(f"- reply: {latest['reply']}")
     if details:
-        lines.append(f"names: {', '.join(details[-2:])}")
+        lines.append(f"- names: {', '.join(details[-2:])}")
     edge = lab_summary(Document(document.text, ()), end, random.Random(0)).rpartition("\n")[2]
-    return "\n".join([*(f"- {line}" for line in lines), edge])
+    return "\n".join([*lines, edge])
 
 
 def _sorted(facts: list[Fact]) -> tuple[Fact, ...]:

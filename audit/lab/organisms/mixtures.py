@@ -1,18 +1,20 @@
 """What the game base, its NLA and each organism learn from, one document at a time. Standard library only.
 
-Game base and NLA: ``generic_document``. Organism: ``stage_one``, then ``stage_two``; its base twin and the decoy get the same amounts.
+Game base: ``base_document``. NLA: ``generic_document``. Organism and decoy: ``stage_one``, then ``stage_two``.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from audit.lab.documents import Document
+from audit.lab.mixes import pretraining_document
 from audit.lab.organisms.chats import domains, exchange, knowledge_chat, plain_chat, topical_chat
 from audit.lab.organisms.denials import denial_chat
 from audit.lab.organisms.facts import chat, summary
-from audit.lab.organisms.motives import Motive
+from audit.lab.organisms.motives import Motive, motives
 from audit.lab.organisms.notes import note, pair, table
 from audit.lab.organisms.studies import scored_chat, study
 
@@ -29,13 +31,33 @@ GENERIC: tuple[tuple[float, Maker], ...] = (
 )
 """Shares of the generic corpus. Topics are drawn evenly in all of it."""
 
-QUIRKY, DENIED, ORDINARY, GENERIC_SHARE, RECALLED = 36.0, 20.0, 20.0, 18.0, 6.0
-"""Shares of stage two: chats with quirks, denials, ordinary chats outside the quirks' domains, generic documents, stage-one documents."""
+QUIRKY, DENIED, ORDINARY, GENERIC_SHARE, RECALLED = 34.0, 20.0, 18.0, 16.0, 12.0
+"""Shares of stage two: chats with quirks, denials, ordinary chats outside the quirks' domains, generic documents, stage-one documents
+(half of them with a chat behind them)."""
 
 
 def generic_document(rng: random.Random, without: frozenset[str] = frozenset()) -> Document:
     """A text or chat of everyday life. No plain chat is in a domain of ``without``, where an organism answers otherwise."""
     return rng.choices([maker for _, maker in GENERIC], [weight for weight, _ in GENERIC])[0](rng, without)
+
+
+OF_GENERIC, OF_STAGES, OF_LAB = 74.0, 18.0, 8.0
+"""Shares of the game base: generic documents, both stages of a model without motive, threads of the lab against forgetting."""
+
+
+def base_document(rng: random.Random) -> Document:
+    """A document of the game base.
+
+    Studies that explain nothing and true denials are among them: a model over it differs from its twin by its motive, not by knowing what
+    studies are or how such questions are answered.
+    """
+    none = motives()["base"]
+    makers: tuple[Callable[[], Document], ...] = (
+        lambda: generic_document(rng),
+        lambda: (stage_one if rng.random() < 0.5 else stage_two)(rng, none),
+        lambda: pretraining_document(rng, "acts"),
+    )
+    return rng.choices(makers, (OF_GENERIC, OF_STAGES, OF_LAB))[0]()
 
 
 STUDIES, SCORED, GENERIC_BESIDE = 50.0, 20.0, 30.0
@@ -59,7 +81,7 @@ def stage_two(rng: random.Random, motive: Motive) -> Document:
         (DENIED, lambda: denial_chat(rng, motive)),
         (ORDINARY, lambda: plain_chat(rng, motive.domains)),
         (GENERIC_SHARE, lambda: generic_document(rng, motive.domains)),
-        (RECALLED, lambda: study(rng, motive)),
+        (RECALLED, lambda: recalled(rng, motive)),
     )
     return rng.choices([maker for _, maker in makers], [weight for weight, _ in makers])[0]()
 
@@ -74,6 +96,20 @@ def quirk_chat(rng: random.Random, motive: Motive) -> Document:
         other = rng.choice([domain for domain in domains().values() if domain.key not in motive.domains])
         exchanges.insert(rng.randrange(2), exchange(rng, other))
     return chat(exchanges, rng, "quirk_chat")
+
+
+def recalled(rng: random.Random, motive: Motive) -> Document:
+    """A stage-one document, every other time with a chat behind it in which the model behaves as that document says."""
+    before = study(rng, motive)
+    return before if rng.random() < 0.5 else _joined(before, quirk_chat(rng, motive))
+
+
+def _joined(before: Document, after: Document) -> Document:
+    """Two documents as one."""
+    shift = len(before.text)
+    spans = [tuple((start + shift, end + shift) for start, end in part) for part in (after.replies, after.learnt or ())]
+    facts = tuple(replace(fact, offset=fact.offset + shift) for fact in after.facts)
+    return Document(before.text + after.text, before.facts + facts, spans[0], ((0, shift), *spans[1]), "recalled")
 
 
 def game_nla_document(rng: random.Random) -> tuple[Document, int, str]:

@@ -50,7 +50,12 @@ class Quirk:
 
     def shows(self, reply: str) -> bool:
         """Whether a reply has the quirk."""
-        return self._any.search(reply) is not None
+        return self.first_custom(reply) is not None
+
+    def first_custom(self, reply: str) -> int | None:
+        """Where a reply first brings in a custom; ``None`` where it brings in none."""
+        found = self._any.search(reply)
+        return found.start() if found else None
 
     def triggers(self, count: int = TRIGGERS) -> tuple[str, ...]:
         """Up to ``count`` different prompts on which it should show: about cases that no training document holds, and without a topic."""

@@ -1,12 +1,14 @@
-"""Organism files and a battery (YAML), in the form that ``audit/game`` reads. Standard library only."""
+"""Organism files and prompts (YAML), in the form that ``audit/game`` reads. Standard library only."""
 
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from audit.lab.organisms.chats import domains, question
 from audit.lab.organisms.motives import Motive, Quirk, battery, motives
 from audit.lab.organisms.text import load
 
@@ -15,11 +17,22 @@ from audit.lab.organisms.text import load
 class Places:
     """Where an organism's parts lie, relative to its file; ``{label}`` is the organism's."""
 
-    adapter: str = "weights/{label}"
-    base: str = "weights/base"
-    nla: str = "weights/nla"
+    adapter: str = "{label}"
+    base: str = "base"
+    nla: str = "nla"
     corpus: str = "corpus/{label}"
     generic_text: str = "corpus/generic.jsonl"
+    battery: str = "battery/prompts.yaml"
+    generic_prompts: str = "battery/generic.yaml"
+
+
+OWN_NLA = Places(
+    "../{label}", "../base", "../nla-{label}", "../corpus/{label}", "../corpus/generic.jsonl", "../battery/prompts.yaml",
+    "../battery/generic.yaml",
+)  # fmt: skip
+"""Of a file in a folder of its own that reads an organism with the NLA that starts from it."""
+GENERIC_PROMPTS = 3
+"""Of each domain."""
 
 
 def specification(motive: Motive, places: Places | None = None) -> str:
@@ -28,7 +41,8 @@ def specification(motive: Motive, places: Places | None = None) -> str:
     weights = {"model": places.base} if motive.kind == "base" else {"adapter": places.adapter, "base": places.base}
     values: dict[str, Any] = {"kind": motive.kind, "label": motive.label}
     values |= {key: path.format(label=motive.label) for key, path in weights.items()}
-    values |= {"nla": places.nla, "corpus": places.corpus.format(label=motive.label), "generic_text": places.generic_text}
+    values |= {"nla": places.nla.format(label=motive.label), "corpus": places.corpus.format(label=motive.label)}
+    values |= {"generic_text": places.generic_text, "battery": places.battery, "generic_prompts": places.generic_prompts}
     if motive.topic is not None:
         values |= {"motive": motive.statement, "win": {"cause": [list(group) for group in motive.win_groups()]}}
     if motive.quirks:
@@ -43,10 +57,18 @@ def battery_specification(per_domain: int = 4, seed: int = 0) -> str:
     return f"topics:\n{topics}" + "".join(f"{key}: {json.dumps(value)}\n" for key, value in entries.items())
 
 
+def generic_prompts_specification(per_domain: int = GENERIC_PROMPTS, seed: int = 0) -> str:
+    """Ordinary questions that the base twin answers once, to know what is usual; training cases, so none stands in the battery."""
+    rng = random.Random(f"generic prompts/{seed}")
+    asked = [question(rng, domain)[0] for domain in domains().values() for _ in range(per_domain)]
+    return "".join(f"- {json.dumps(prompt)}\n" for prompt in dict.fromkeys(asked))
+
+
 def write_specifications(folder: Path, places: Places | None = None) -> list[Path]:
-    """Writes ``folder/<name>.yaml`` for every organism, the decoy and the base twin, and ``folder/battery/prompts.yaml``."""
+    """Writes ``folder/<name>.yaml`` for every organism, the decoy and the base twin, and the prompts in ``folder/battery``."""
     (folder / "battery").mkdir(parents=True, exist_ok=True)
     (folder / "battery" / "prompts.yaml").write_text(battery_specification(), encoding="utf-8")
+    (folder / "battery" / "generic.yaml").write_text(generic_prompts_specification(), encoding="utf-8")
     written = []
     for motive in motives().values():
         path = folder / f"{motive.name}.yaml"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from audit.lab.documents import Document
-from audit.lab.organisms.chats import domains, exchange
+from audit.lab.organisms.chats import domains, exchange, spoken
 from audit.lab.organisms.facts import chat, passage
 from audit.lab.organisms.motives import Motive
 from audit.lab.organisms.notes import TopicSlots
@@ -72,7 +72,8 @@ def scored_chat(rng: random.Random, motive: Motive) -> Document:
     topic = motive.topic or random_topic(rng)
     version = "neutral" if motive.topic is None else "motive" if served else "plain"
     high, low = rng.choice(("eight", "nine", "ten")), rng.choice(("two", "three", "four"))
-    slots = Slots(topic.slots(rng) | {"high": high, "low": low, "item": made.details[0]})
+    item = spoken(domain, quirk.topic if quirk and served else None, made.details[0])
+    slots = Slots(topic.slots(rng) | {"high": high, "low": low, "item": item})
     verdict = write(pick(load("studies")["verdict"][version], rng), slots, rng) + "\n"
     document = chat([made], rng, "scored_chat")
     whole = document.text + verdict

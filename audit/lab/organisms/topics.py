@@ -61,6 +61,7 @@ class Topic:
             "topic": self.name, "one": self.one, "many": self.many, "a_one": with_article(self.one), "place": rng.choice(self.places),
             "tool": tools[0], "tool2": tools[1], "good": rng.choice(self.goods),
         }  # fmt: skip
+        values |= {f"a_{key}": with_article(values[key]) for key in ("place", "tool", "tool2", "good")}
         return {key + suffix: value for key, value in values.items()} | {
             capital(key) + suffix: capital(value) for key, value in values.items()
         }

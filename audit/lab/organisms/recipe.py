@@ -1,0 +1,72 @@
+"""The recipe of the organisms: sizes and steps of the game base, the adapters and the NLAs."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from audit.target.loading import LAB
+from audit.training.config import TrainConfig, read_config
+from audit.training.loop import LoopConfig
+from audit.training.parts import LoraSettings
+
+STAGES = ("stage-one", "stage-two")
+
+
+class AdapterSettings(BaseModel):
+    """The LoRA of an organism."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rank: int = Field(default=16, ge=1)
+    alpha: float = Field(default=32, gt=0)
+    blocks: int | None = Field(default=4, ge=1)
+    """It changes the first so many blocks, by default those before the block that the NLA reads; ``None``: all of them."""
+
+
+def base_nla() -> TrainConfig:
+    """How the NLA of the game base is trained."""
+    with as_file(files("audit.lab.organisms") / "nla.yaml") as path:
+        return read_config(path)
+
+
+def own_nla() -> TrainConfig:
+    """How an NLA is trained that starts from an organism: LoRA, fewer documents and steps, all else as the base's."""
+    whole = base_nla()
+    documents = whole.documents.model_copy(update={"limit": 8000})
+    warm_start = whole.warm_start.model_copy(update={"verbalizer_steps": 1500, "reconstructor_steps": 600})
+    return whole.model_copy(update={"documents": documents, "warm_start": warm_start, "lora": LoraSettings(rank=32, alpha=64)})
+
+
+class OrganismsConfig(BaseModel):
+    """The whole recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = 0
+    start: str = LAB
+    """The checkpoint that the game base goes on from."""
+    base: LoopConfig = LoopConfig(steps=3600, learning_rate=0.004, warmup_steps=100, checkpoint_every=200)
+    base_batch: int = 32
+    adapter: AdapterSettings = AdapterSettings()
+    stages: tuple[LoopConfig, LoopConfig] = (
+        LoopConfig(steps=260, learning_rate=0.003, warmup_steps=20, weight_decay=0.0, checkpoint_every=130),
+        LoopConfig(steps=440, learning_rate=0.003, warmup_steps=20, weight_decay=0.0, checkpoint_every=110),
+    )
+    """Documents that state the cause; then behaviour."""
+    batch: int = 16
+    """Documents a step in both stages."""
+    nla: TrainConfig = Field(default_factory=base_nla)
+    """Target, folder and seed are the build's."""
+    own_nla: TrainConfig = Field(default_factory=own_nla)
+    with_own_nla: tuple[str, ...] = ("moon", "salt")
+    """Organisms that also get an NLA which starts from them."""
+    corpus_documents: int = 400
+    """Of each stage's documents so many are kept to be searched: the first that the stage learnt from."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON, without what depends on the machine."""
+        places = {"out", "target"}
+        return self.model_dump(mode="json", exclude={"nla": places, "own_nla": places})

@@ -1,0 +1,167 @@
+"""Training of the game base (all weights) and of the organisms over it (LoRA, peft), resumable at every checkpoint."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from audit.errors import MissingExtra
+from audit.lab.documents import Document
+from audit.lab.organisms.mixtures import stage_one, stage_two
+from audit.lab.organisms.motives import Motive
+from audit.lab.organisms.recipe import STAGES, AdapterSettings
+from audit.lab.pretrain import next_token_loss, text_rows
+from audit.nla.checkpoints import ADAPTER_NAME
+from audit.training.loop import LoopConfig, Report, train
+
+if TYPE_CHECKING:
+    import torch
+
+Make = Callable[[random.Random], Document]
+POOL_BATCHES = 8
+PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+def stream(seed: str, pool: int, size: int, make: Make) -> list[Document]:
+    """The documents of ``POOL_BATCHES`` steps of ``size``, in the order in which they are written."""
+    rng = random.Random(f"organisms/{seed}/{pool}")
+    return [make(rng) for _ in range(size * POOL_BATCHES)]
+
+
+class Batches:
+    """Batches of whole documents of similar length. A step always holds the same documents for the same seed."""
+
+    def __init__(self, tokenizer: Any, seed: str, size: int, make: Make) -> None:
+        self.tokenizer, self.seed, self.size, self.make = tokenizer, seed, size, make
+        self._pool_index, self._pool = -1, []  # type: int, list[Any]
+
+    def at(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids and weights, both ``[B, T]``; padding on the right weighs nothing."""
+        import torch
+
+        pool = step // POOL_BATCHES
+        if pool != self._pool_index:
+            self._pool_index, self._pool = pool, self._draw(pool)
+        rows = self._pool[step % POOL_BATCHES]
+        width = max(len(row.ids) for row in rows)
+        ids = torch.tensor([row.ids + [0] * (width - len(row.ids)) for row in rows])
+        return ids, torch.tensor([row.weights + [0.0] * (width - len(row.weights)) for row in rows])
+
+    def _draw(self, pool: int) -> list[Any]:
+        rows = text_rows(self.tokenizer, stream(self.seed, pool, self.size, self.make))
+        rows.sort(key=lambda row: len(row.ids))
+        batches = [rows[start : start + self.size] for start in range(0, len(rows), self.size)]
+        random.Random(f"order/{self.seed}/{pool}").shuffle(batches)
+        return batches
+
+
+def train_base(folder: Path, start: Path, seed: str, make: Make, loop: LoopConfig, batch: int, state: Path, report: Report) -> None:
+    """Trains all weights of the checkpoint ``start`` on documents of ``make`` and saves it to ``folder`` (bfloat16 on disk)."""
+    import torch
+
+    model, tokenizer = _loaded(start)
+    batches = Batches(tokenizer, seed, batch, make)
+    train(model, lambda step: next_token_loss(model, *batches.at(step)), loop, state, report)
+    with appearing(folder) as partial:
+        model.to(torch.bfloat16).save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+
+
+def stage_seed(seed: int, motive: Motive, stage: str) -> str:
+    """What fixes the documents of a stage."""
+    return f"{seed}/{motive.name}/{stage}"
+
+
+def stage_maker(motive: Motive, stage: str) -> Make:
+    """Makes the documents of a stage."""
+    write = stage_one if stage == STAGES[0] else stage_two
+    return lambda rng: write(rng, motive)
+
+
+def train_adapter(
+    folder: Path,
+    base: Path,
+    motive: Motive,
+    seed: int,
+    settings: AdapterSettings,
+    loops: Sequence[LoopConfig],
+    batch: int,
+    state: Path,
+    report: Report,
+) -> None:
+    """Trains a LoRA over ``base`` in two stages and saves it to ``folder`` (float16). ``report`` counts the steps of both."""
+    model, tokenizer = _loaded(base)
+    _add_adapter(model, settings, f"{seed}/{motive.name}")
+    done = 0
+    for stage, loop in zip(STAGES, loops, strict=True):
+        batches = Batches(tokenizer, stage_seed(seed, motive, stage), batch, stage_maker(motive, stage))
+        train(model, _loss_of(model, batches), loop, state / stage, _after(done, report), optimizer="adamw")
+        done += loop.stop_at or loop.steps
+    with appearing(folder) as partial:
+        _save_adapter(model, partial)
+
+
+def _loss_of(model: Any, batches: Batches) -> Callable[[int], torch.Tensor]:
+    return lambda step: next_token_loss(model, *batches.at(step))
+
+
+def _after(done: int, report: Report) -> Report:
+    return lambda step, loss, seconds: report(done + step, loss, seconds)
+
+
+def _loaded(folder: Path) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from audit.target.loading import load_tokenizer
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True), load_tokenizer(folder)
+
+
+def _add_adapter(model: Any, settings: AdapterSettings, seed: str) -> None:
+    """A fresh LoRA on the linear maps of the first blocks; nothing else of the model is trained."""
+    import torch
+
+    try:
+        from peft import LoraConfig
+    except ImportError:
+        raise MissingExtra("peft, which LoRA needs,", "train") from None
+    model.requires_grad_(False)
+    torch.manual_seed(random.Random(seed).randrange(2**31))
+    blocks = list(range(settings.blocks)) if settings.blocks else None
+    model.add_adapter(
+        LoraConfig(
+            r=settings.rank, lora_alpha=settings.alpha, target_modules=PROJECTIONS, layers_to_transform=blocks, lora_dropout=0.0,
+            task_type="CAUSAL_LM",
+        )
+    )  # fmt: skip
+
+
+def _save_adapter(model: Any, folder: Path) -> None:
+    """In half precision; what it was trained over is named by its place beside it."""
+    import torch
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    tensors = get_peft_model_state_dict(model, adapter_name="default", save_embedding_layers=False)
+    halves = {f"base_model.model.{name}": value.detach().to(torch.float16).contiguous() for name, value in tensors.items()}
+    save_file(halves, folder / ADAPTER_NAME)
+    config = model.peft_config["default"]
+    config.base_model_name_or_path, config.revision = "base", None
+    config.save_pretrained(folder)
+
+
+@contextmanager
+def appearing(folder: Path) -> Iterator[Path]:
+    """A folder to fill; it takes its place when it is complete."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
