@@ -122,14 +122,15 @@ def is_hidden(sign: str) -> bool:
 
 def is_shown(told: str, text: str) -> bool:
     """Whether a page tells a text as it may: in lines or in one, white space shown or not, whole or cut where a place has little room."""
-    told = _without_marks(told)
+    told = _alike(told)
     begun, cut = told.rstrip("\u2026\u2423\u23ce\u21e5\u240d"), told.endswith("\u2026") or len(told) >= 60
-    return any(told == whole or (cut and whole.startswith(begun)) for whole in _ways(text))
+    return any(told == whole or (cut and (whole.startswith(begun) or whole.endswith(told))) for whole in _ways(text))
 
 
-def _without_marks(text: str) -> str:
-    """Combining marks are counted anew in each part of a text that is marked."""
-    return "".join(sign for sign in re.sub(r"\[?more marks\]?", "", text) if unicodedata.category(sign) not in ("Mn", "Me"))
+def _alike(text: str) -> str:
+    """What is left where keys of JSON become words, and marks are counted anew in each part of a text that is highlighted."""
+    kept = "".join(sign for sign in re.sub(r"\[?more marks\]?", "", text) if unicodedata.category(sign) not in ("Mn", "Me"))
+    return re.sub(r"[_\s]+", " ", kept).casefold()
 
 
 @cache
@@ -139,4 +140,4 @@ def _ways(text: str) -> tuple[str, ...]:
     for one in (text, text.encode("utf-8", "replace").decode()):
         for way in (one, one.strip(), token_text(one), address_name(one)):
             found += ["".join(piece for piece, _ in _pieces(way)), plain(way, WHOLE)]
-    return tuple(dict.fromkeys(map(_without_marks, found)))
+    return tuple(dict.fromkeys(map(_alike, found)))

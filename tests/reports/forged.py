@@ -189,7 +189,7 @@ def _piece(say: Speaker, number: int) -> dict[str, Any]:
         "transcript_id": transcript_of(say, number), "scenario": one("scenario"), "kind": one("kind"), "scanner": one("scanner"),
         "label": one("label"), "confidence": 0.5, "quote": quote, "reason": one("reason"), "token": one("token"), "status": one("status"),
         "explanation": f"before {quote} after {one('explanation')}" if number % 2 else "", "cosine": 0.5,
-        "excerpt": {"before": one("before"), "token": one("excerpt token"), "after": one("after")},
+        "excerpt": {"before": one("before"), "token": one("excerpt token").strip(), "after": one("after")},
     }  # fmt: skip
 
 
@@ -218,7 +218,8 @@ def _manifest(say: Speaker) -> dict[str, Any]:
     stages = {
         say("stage", n): {
             "status": say("status of a stage", n), "reason": say("reason of a stage", n), "notes": [say("note", n)],
-            "failures": {say("failure kind", n): 1}, "counts": {say("counted", n): 1}, "outputs": {say("file", n): say("file digest", n)},
+            "failures": {say("failure kind", n): 1}, "counts": {say("counted", n): 1},
+            "outputs": {f"{n:03d}{say('file', n)}": say("file digest", n)},
         }
         for n in numbers
     }  # fmt: skip

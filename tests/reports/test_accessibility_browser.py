@@ -89,8 +89,7 @@ def test_keys_alone_open_everything_and_reach_everything(page: str, open_page: O
         window.execute_script("arguments[0].focus()", summary)
         press(window, "\ue007")
     assert window.execute_script("return document.querySelectorAll('details:not([open])').length") == 0
-    window.execute_script("document.activeElement.blur(); scrollTo(0, 0)")
-    window.execute_script(WATCH)
+    window.execute_script(WATCH + "document.querySelector('.skip').focus()")
     stops = len(window.execute_script(f'return [...document.querySelectorAll("{STOPS}")].map(e => 1)'))
     press(window, *[TAB] * (stops + 1))
     found = window.execute_script(REACHED, STOPS)

@@ -72,7 +72,7 @@ def comparison_page_of(texts: Sequence[str]) -> str:
         return render_comparison(comparison_of(Speaker(texts)))
 
 
-@pytest.mark.parametrize(("page", "places"), [(report_of, 120), (comparison_page_of, 20)], ids=["report", "comparison"])
+@pytest.mark.parametrize(("page", "places"), [(report_of, 80), (comparison_page_of, 20)], ids=["report", "comparison"])
 def test_in_every_list_of_a_page(watched: Any, open_page: Open, page: Callable[..., str], places: int) -> None:
     window = open_page("<!doctype html><title>parser</title>")
     assert assert_only_text(*parsed(window, [page(HARMLESS), page(HOSTILE)])) > places * len(HOSTILE)
