@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -146,11 +147,12 @@ def test_controls_stand_beside_the_scores(run: Run, lab: tuple[Any, Any], tmp_pa
     assert run("explain", TEXT, "--json", "--last", 12, "--out", table)[0] == 0
     assert run("explain", "--vectors", table, "--json", "--out", lines)[0] == 0
     arguments = ("score", "--vectors", table, "--explanations", lines)
-    code, out, _ = run(*arguments, "--controls", "--paraphrase", "mockllm/model")
+    code, out, _ = run(*arguments, "--controls", "--paraphrase", "nla-target/lab")
     assert code == 0
     for name in ("these explanations", "explanations of other activations", "an unrelated text", "lines shuffled", "in other words"):
         assert name in out
-    assert "12 changed, 0 unchanged, 0 failed" in out.split("in other words")[1]
+    changed, unchanged, failed = (int(word) for word in re.findall(r"\d+(?= [cuf])", out.split("in other words")[1])[-3:])
+    assert changed + unchanged + failed == 12 and changed > 0, "whatever the lab makes of it, it answers"
     assert "nobody" in refused(run(*arguments, "--controls", "--paraphrase", "nobody/model"))
     refused(run(*arguments, "--paraphrase", "mockllm/model"))
     refused(run(*arguments, "--controls", "--json"))

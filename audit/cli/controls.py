@@ -10,7 +10,7 @@ from audit.errors import AuditError
 if TYPE_CHECKING:
     from audit.nla.fidelity import Fve
     from audit.nla.pair import NlaPair
-    from audit.nla.rewrites import Rewrite
+    from audit.nla.rewrites import Rewrite, RewriteCost
     from audit.nla.vectors import Vectors
 
 FEWEST = 10
@@ -41,13 +41,19 @@ def show_controls(
         "the mean direction, no words": figures.mean_direction,
         "an unrelated text": figures.unrelated,
     }
-    costs = rewrite_costs(given, said, _rewrites(said, paraphrase), pair.reconstruct)
+    rewrites = _rewrites(said, paraphrase)
+    costs = {cost.name: cost for cost in rewrite_costs(given, said, rewrites, pair.reconstruct)}
     console = Console(highlight=False)
     rows = [(name, _cell(score.variance), f"{score.cosine:.3f}") for name, score in scores.items()]
     console.print(_table("", ("FVE (variance)", "cosine"), rows))
-    if costs:
-        rows = [(cost.name, _cell(cost.cost), f"{cost.rows} changed, {cost.unchanged} unchanged, {cost.failed} failed") for cost in costs]
-        console.print(_table("rewrite", ("FVE lost", "rows"), rows))
+    rows = [(name, *_row(costs.get(name))) for name in rewrites]
+    console.print(_table("rewrite", ("FVE lost", "rows"), rows))
+
+
+def _row(cost: RewriteCost | None) -> tuple[str, str]:
+    if cost is None:
+        return "-", "none changed: there was nothing to change, or every rewriting failed"
+    return _cell(cost.cost), f"{cost.rows} changed, {cost.unchanged} unchanged, {cost.failed} failed"
 
 
 def _rewrites(texts: Sequence[str], paraphrase: str | None) -> dict[str, Rewrite]:

@@ -42,6 +42,8 @@ def command(vectors: Path, explanations: Path, nla: str, controls: bool, paraphr
     if (controls and as_json) or (paraphrase and not controls):
         raise AuditError("--json prints no controls, and --paraphrase is one of the --controls.", "Leave one out, or add --controls.")
     if paraphrase:
+        import audit.registry  # noqa: F401  (makes targets of ours available to Inspect by name)
+
         check_api(paraphrase, "Name one as Inspect does: provider/model.")
     activations, texts = read_vectors(vectors), read_texts(explanations)
     if len(activations) != len(texts):
