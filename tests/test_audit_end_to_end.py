@@ -203,9 +203,10 @@ def test_another_number_of_tokens_reruns_only_what_depends_on_it(
     assert differences(finished.folder, folder) == []
 
 
-def test_a_killed_audit_goes_on_and_ends_as_if_undisturbed(
+def test_interrupted_and_killed_it_goes_on_and_ends_as_if_undisturbed(
     finished: Finished, tmp_path: Path, differences: Callable[[Path, Path], list[str]]
 ) -> None:
+    interrupt_by_the_user(tmp_path)
     seed = time.time_ns()
     process = subprocess.Popen(nla_audit(*quick(tmp_path / "a")), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -217,6 +218,23 @@ def test_a_killed_audit_goes_on_and_ends_as_if_undisturbed(
     assert last.returncode == 0, last.stderr
     assert differences(finished.folder, tmp_path / "a") == [], f"seed {seed}"
     assert not list((tmp_path / "a").rglob(".*.partial*")) and not (tmp_path / "a" / ".work").exists()
+
+
+def interrupt_by_the_user(folder: Path) -> None:
+    process = subprocess.Popen(
+        nla_audit(*quick(folder / "a")), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Tests that a shell runs in the background inherit its deafness to this signal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    deadline = time.monotonic() + SECONDS
+    # Conversations have begun; Inspect has handlers of its own for this signal.
+    while not list(folder.glob("a/logs/*.eval")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130, errors
+    assert "The same command goes on from here" in errors and "Traceback" not in errors
+    assert not (folder / "a" / "report.html").exists()
 
 
 # Inspect and Scout on what it leaves
@@ -649,25 +667,3 @@ def test_a_folder_that_cannot_be_written_into_is_a_mistake_not_a_bug(tmp_path: P
     for out in (tmp_path / "file", tmp_path / "file" / "a", Path("/proc/self/task")):
         assert run_command(cli, quick(out)) == 2
         assert "--out" in capsys.readouterr().err
-
-
-def test_interrupted_by_the_user_it_says_how_to_go_on_and_does(
-    finished: Finished, tmp_path: Path, differences: Callable[[Path, Path], list[str]]
-) -> None:
-    process = subprocess.Popen(
-        nla_audit(*quick(tmp_path / "a")), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        # Tests that a shell runs in the background inherit its deafness to this signal.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    deadline = time.monotonic() + SECONDS
-    # Conversations have begun; Inspect has handlers of its own for this signal.
-    while not list(tmp_path.glob("a/logs/*.eval")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=SECONDS)
-    assert process.returncode == 130, errors
-    assert "The same command goes on from here" in errors and "Traceback" not in errors
-    assert not (tmp_path / "a" / "report.html").exists()
-    again = call(nla_audit(*quick(tmp_path / "a")), tmp_path)
-    assert again.returncode == 0, again.stderr
-    assert differences(finished.folder, tmp_path / "a") == []

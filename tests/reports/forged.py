@@ -35,9 +35,14 @@ class Speaker:
         return self.texts[(number + 37 * turn) % self.count]
 
 
+def kept(text: str) -> str:
+    """As tables hold it: they have no lone surrogates."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def transcript_of(say: Speaker, number: int) -> str:
-    """The name of a transcript as tables hold it, which have no lone surrogates."""
-    return say("transcript", number).encode("utf-8", "replace").decode()
+    """The name of a transcript."""
+    return kept(say("transcript", number))
 
 
 @contextmanager
@@ -96,7 +101,7 @@ def single_of(say: Speaker, number: int) -> AuditTables:
 
 
 def _transcript(say: Speaker, number: int) -> Transcript:
-    own = say("assistant", number)
+    own = kept(say("assistant", number))
     call = ModelCall(
         0, "event", "message", (0,), tuple(range(4)), (Span(0, 4, "response"),), f"{say('thinking', number)}\n\n{own}",
         (f"call {say('tool call', number)}", json.dumps({"name": say("tool", number), "arguments": {say("argument", number): "x"}})),

@@ -108,7 +108,7 @@ def test_in_every_place_that_a_page_has_once(watched: Any, open_page: Open, page
 def test_in_the_names_of_a_chart(watched: Any, open_page: Open) -> None:
     window = open_page("<!doctype html><title>parser</title>")
     drawn = []
-    for texts in (HARMLESS[:3], HOSTILE):
+    for texts in ((*HARMLESS[:3], "several words that stand in more than one line"), HOSTILE):
         names = [plain(text, 40) for text in texts]
         chart = dot_chart("c", "title", names, [Series(names[-1], (Rate(0.5, 0.4, 0.6),) * len(names), 0)], "axis")
         assert chart is not None
