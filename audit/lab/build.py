@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class BuildConfig(BaseModel):
     """The whole recipe.
 
-    The bundled weights are what it makes, stage by stage with stops between; it has not been run in one go (times: `benchmarks/LOG.md`).
+    The bundled weights were made by its stages, one at a time and with stops; the whole has not been run in one go (`benchmarks/LOG.md`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
