@@ -108,9 +108,3 @@ def test_emphasis_weighs_the_chosen_characters(tiny_tokenizer: Any) -> None:
     batches = VerbalizerBatches(data, tokenizer, InjectionPrompt((1, 2), 1), 1.0, emphasis=3.0)
     heavy = tokenizer.decode([token for token, weight in zip(batches.targets[0], batches.weights[0], strict=True) if weight == 3.0])
     assert heavy.strip().startswith("- the report") and "about" not in heavy
-
-
-def test_splits_go_by_document() -> None:
-    data = ExplainedActivations(np.arange(8, dtype=np.float32).reshape(4, 2), ("a", "b", "c", "d"), np.array([0, 0, 1, 2]), (None,) * 4)
-    half = data.of_documents(lambda document: document != 0)
-    assert half.summaries == ("c", "d") and half.vectors.tolist() == [[4, 5], [6, 7]]

@@ -157,9 +157,13 @@ class TextBatches:
         ids = torch.tensor([row.ids + [0] * (width - len(row.ids)) for row in rows])
         return ids, torch.tensor([row.weights + [0.0] * (width - len(row.weights)) for row in rows])
 
+    def documents(self, pool: int, rng: random.Random) -> list[Document]:
+        """The documents of the ``POOL_BATCHES`` steps of a pool."""
+        return [pretraining_document(rng, self.mix) for _ in range(self.size * POOL_BATCHES)]
+
     def _draw(self, pool: int) -> list[list[TextRow]]:
         rng = random.Random(f"pretraining/{self.seed}/{pool}")
-        rows = text_rows(self.tokenizer, [pretraining_document(rng, self.mix) for _ in range(self.size * POOL_BATCHES)])
+        rows = text_rows(self.tokenizer, self.documents(pool, rng))
         rows.sort(key=lambda row: len(row.ids))
         batches = [rows[start : start + self.size] for start in range(0, len(rows), self.size)]
         rng.shuffle(batches)

@@ -42,13 +42,6 @@ class ExplainedActivations:
     emphasis: tuple[tuple[int, int] | None, ...]
     """Character span of each summary that weighs more in the AV's loss, if any."""
 
-    def of_documents(self, chosen: Callable[[int], bool]) -> ExplainedActivations:
-        """The rows whose document is chosen."""
-        rows = [row for row, document in enumerate(self.documents) if chosen(int(document))]
-        return ExplainedActivations(
-            self.vectors[rows], tuple(self.summaries[row] for row in rows), self.documents[rows], tuple(self.emphasis[row] for row in rows)
-        )
-
 
 def injection_norm(vectors: NDArray[np.float32]) -> float:
     """The norm to which injected vectors are scaled: the 75th percentile of the activations' norms (paper, section 3)."""

@@ -6,13 +6,11 @@ Generic text only: no document about a motive, no quirk and no prompt of an audi
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 
 from audit.lab.documents import Document
-from audit.lab.nla import choose_positions
 from audit.lab.organisms.facts import TOPIC_LINE, summary
 from audit.lab.organisms.mixtures import generic_document
-from audit.training.documents import Text
+from audit.training.documents import LabDocuments
 
 
 def explained_documents(seed: int, count: int) -> list[Document]:
@@ -21,25 +19,12 @@ def explained_documents(seed: int, count: int) -> list[Document]:
     return [generic_document(rng) for _ in range(count)]
 
 
-class OrganismDocuments:
+class OrganismDocuments(LabDocuments):
     """Documents of the organisms' world for ``nla-audit train``."""
-
-    writes_summaries = True
 
     def __init__(self, count: int, seed: int) -> None:
         self.documents = explained_documents(seed, count)
-        self.skipped: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        return len(self.documents)
-
-    def text(self, number: int) -> Text:
-        """Document ``number``, chats written out."""
-        return Text(self.documents[number].text)
-
-    def positions(self, number: int, offsets: Sequence[tuple[int, int]], count: int, first: int, rng: random.Random) -> list[int]:
-        """As in the lab: five in eight of them in the assistant's own text."""
-        return choose_positions(self.documents[number], offsets, rng, count, first)
+        self.skipped = {}
 
     def summary(self, number: int, end: int, rng: random.Random) -> str:
         """What an explanation should say at the token that ends at character ``end``."""

@@ -13,7 +13,8 @@ from audit.lab.organisms.mixtures import base_document
 from audit.lab.organisms.motives import Motive, motives
 from audit.lab.organisms.recipe import STAGES, OrganismsConfig
 from audit.lab.organisms.specs import OWN_NLA, specification, write_specifications
-from audit.lab.organisms.training import POOL_BATCHES, Make, stage_maker, stage_seed, stream
+from audit.lab.organisms.training import Make, stage_maker, stage_seed, stream
+from audit.lab.pretrain import POOL_BATCHES
 
 GENERIC_SEED = 1_000_003
 """Added to a build's seed: generic text to measure with, none of which an NLA has learnt from."""

@@ -15,7 +15,7 @@ from audit.lab.documents import Document
 from audit.lab.organisms.mixtures import stage_one, stage_two
 from audit.lab.organisms.motives import Motive
 from audit.lab.organisms.recipe import STAGES, AdapterSettings
-from audit.lab.pretrain import next_token_loss, text_rows
+from audit.lab.pretrain import POOL_BATCHES, TextBatches, next_token_loss
 from audit.nla.checkpoints import ADAPTER_NAME
 from audit.training.loop import LoopConfig, Report, train
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import torch
 
 Make = Callable[[random.Random], Document]
-POOL_BATCHES = 8
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -33,31 +32,15 @@ def stream(seed: str, pool: int, size: int, make: Make) -> list[Document]:
     return [make(rng) for _ in range(size * POOL_BATCHES)]
 
 
-class Batches:
-    """Batches of whole documents of similar length. A step always holds the same documents for the same seed."""
+class Batches(TextBatches):
+    """The lab's batches, of documents of ``make``."""
 
     def __init__(self, tokenizer: Any, seed: str, size: int, make: Make) -> None:
-        self.tokenizer, self.seed, self.size, self.make = tokenizer, seed, size, make
-        self._pool_index, self._pool = -1, []  # type: int, list[Any]
+        super().__init__(tokenizer, seed, size)
+        self.make = make
 
-    def at(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids and weights, both ``[B, T]``; padding on the right weighs nothing."""
-        import torch
-
-        pool = step // POOL_BATCHES
-        if pool != self._pool_index:
-            self._pool_index, self._pool = pool, self._draw(pool)
-        rows = self._pool[step % POOL_BATCHES]
-        width = max(len(row.ids) for row in rows)
-        ids = torch.tensor([row.ids + [0] * (width - len(row.ids)) for row in rows])
-        return ids, torch.tensor([row.weights + [0.0] * (width - len(row.weights)) for row in rows])
-
-    def _draw(self, pool: int) -> list[Any]:
-        rows = text_rows(self.tokenizer, stream(self.seed, pool, self.size, self.make))
-        rows.sort(key=lambda row: len(row.ids))
-        batches = [rows[start : start + self.size] for start in range(0, len(rows), self.size)]
-        random.Random(f"order/{self.seed}/{pool}").shuffle(batches)
-        return batches
+    def documents(self, pool: int, rng: random.Random) -> list[Document]:
+        return stream(str(self.seed), pool, self.size, self.make)
 
 
 def train_base(folder: Path, start: Path, seed: str, make: Make, loop: LoopConfig, batch: int, state: Path, report: Report) -> None:
