@@ -24,6 +24,7 @@ from audit.training.joint import JointTrainer
 from audit.training.loop import LoopConfig
 from audit.training.processes import Processes
 from audit.training.prompts import reconstructor_meta, verbalizer_meta
+from audit.training.replay import replay_of
 from audit.training.rollouts import ORTHOGONAL, Rollout, advantages_of, rewards_of, rollout_of, sample_rollouts
 from audit.training.warm_start import (
     ExplainedActivations,
@@ -233,6 +234,40 @@ def test_the_ar_can_read_the_lines_of_an_activations_texts_in_another_order(warm
             expected = 2 * (1 - torch.nn.functional.cosine_similarity(made, given[group]).numpy())
             found |= {order} if errors[group] == pytest.approx(expected, rel=1e-4) else set()
         assert len(found) == 1 and (0, 1, 2) not in found, "one order for all texts of an activation, and not the AV's"
+
+
+def gold_for(pair: Warm) -> ExplainedActivations:
+    return ExplainedActivations(pair.vectors, TEXTS * 20, np.arange(80), (None,) * 80)
+
+
+def test_replayed_summaries_weigh_as_much_as_samples_and_are_not_among_the_errors(warm: Warm) -> None:
+    pair = warm.copy()
+    trainer, rollouts, given = trainer_with_samples(pair)
+    trainer.replay = replay_of(gold_for(pair), 0.5, 0, len(rollouts), 1)
+    assert trainer.replay is not None
+    drawn = trainer.replay.drawn((0, 0), len(rollouts))
+    assert len(set(drawn)) == 4 and drawn != trainer.replay.drawn((1, 0), len(rollouts))
+    errors = trainer.reconstructor_gradients(rollouts, given, drawn)
+    assert len(errors) == len(rollouts)
+    found = [parameter.grad.clone() for parameter in pair.reconstructor.backbone.parameters()]
+    pair.reconstructor.backbone.zero_grad()
+    texts = [rollout.text for rollout in rollouts] + [TEXTS[row % 4] for row in drawn]
+    total = torch.zeros(())
+    for text, vector in zip(texts, torch.cat([given, torch.as_tensor(pair.vectors[drawn])]), strict=True):
+        state = pair.reconstructor.backbone(input_ids=torch.tensor(pair.reconstructor.encode([text]))).last_hidden_state[0, -1]
+        total = total + 2 * (1 - torch.nn.functional.cosine_similarity(pair.reconstructor.head(state), vector, dim=0))
+    (total / len(texts)).backward()
+    for one, other in zip(found, pair.reconstructor.backbone.parameters(), strict=True):
+        assert torch.allclose(one, other.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_what_cannot_be_replayed_is_refused(warm: Warm, tmp_path: Path) -> None:
+    with pytest.raises(RefusedInput, match=r"'rl\.replay' needs activations with summaries"):
+        run(warm.copy(), tmp_path, replace(CONFIG, replay=0.5))
+    with pytest.raises(RefusedInput, match="80 summaries to replay, fewer than the 100 of an update"):
+        replay_of(gold_for(warm), 0.5, 0, 200, 1)
+    with pytest.raises(RefusedInput, match="5 summaries an update, which 2 processes cannot share"):
+        replay_of(gold_for(warm), 0.5, 0, 10, 2)
 
 
 def test_a_batch_that_cannot_be_divided_into_updates_is_refused(warm: Warm, tmp_path: Path) -> None:

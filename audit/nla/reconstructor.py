@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     import torch
 
 
+_WORTH_SHARING = 0.85
+"""Texts are read as trees if these hold at most so many of their tokens."""
+_TOKENS_A_ROW = 48
+"""Of trees, as many tokens go together as a batch of rows of this length has."""
+_ALIKE = 0.999
+"""Least cosine of a vector read in a tree with the same read alone; rounding of bfloat16 stays above it."""
+
+
 @dataclass(frozen=True)
 class ReadOut:
     """In what an AR's format departs from the paper's."""
@@ -46,6 +54,7 @@ class Reconstructor:
     def __init__(self, backbone: Any, head: torch.nn.Linear, tokenizer: Any, sidecar: Sidecar, read_out: ReadOut | None = None) -> None:
         self.backbone, self.head, self.tokenizer, self.sidecar = backbone, head, tokenizer, sidecar
         self.read_out = read_out or ReadOut()
+        self._reads_trees: bool | None = None
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Prompt token ids, with special tokens unless the format has none.
@@ -59,17 +68,50 @@ class Reconstructor:
         return [row if len(row) <= limit else _shortened(row, limit, self.tokenizer.bos_token_id) for row in ids]
 
     def reconstruct(self, texts: Sequence[str], batch_size: int = 128) -> NDArray[np.float32]:
-        """One vector for each text, ``[n, d]`` float32; texts of similar length share a batch."""
+        """One vector for each text, ``[n, d]`` float32. Equal texts are read once, and so is what many of them begin with."""
         import torch
 
         rows = self.encode(texts)
-        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
-        result = np.zeros((len(rows), self.sidecar.d_model), dtype=np.float32)
+        numbers: dict[tuple[int, ...], int] = {}
+        places = [numbers.setdefault(tuple(row), len(numbers)) for row in rows]
+        distinct = list(map(list, numbers))
+        result = np.zeros((len(distinct), self.sidecar.d_model), dtype=np.float32)
         with torch.inference_mode():
-            for start in range(0, len(order), batch_size):
-                batch = order[start : start + batch_size]
-                result[batch] = self.forward([rows[index] for index in batch]).float().cpu().numpy()
-        return result
+            for batch, vectors in self._batches(distinct, batch_size):
+                result[batch] = vectors.float().cpu().numpy()
+        return result[places]
+
+    def _batches(self, rows: list[list[int]], batch_size: int) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """The rows read batch by batch: as trees where that saves work, else those of similar length together."""
+        from audit.nla.prefix_tree import batches, grow, read_ends
+
+        trees = grow(rows) if self._may_read_trees(rows) else []
+        if trees and sum(len(tree.tokens) for tree in trees) <= _WORTH_SHARING * sum(map(len, rows)):
+            for together in batches(trees, batch_size * _TOKENS_A_ROW):
+                numbers, hidden = read_ends(self.backbone, together, self.head.weight.device)
+                yield numbers, self._vectors(hidden)
+            return
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            yield batch, self.forward([rows[index] for index in batch])
+
+    def _may_read_trees(self, rows: list[list[int]]) -> bool:
+        """Whether this backbone reads a tree as it reads texts, tried out once: models that are not attention alone do not."""
+        import torch
+
+        from audit.nla.prefix_tree import grow, may_share, read_ends
+
+        if len(rows) < 2 or not may_share(self.backbone, max(map(len, rows))):
+            return False
+        if self._reads_trees is None:
+            # Two texts part at their last token, so that in the tree one of them does not stand behind its own beginning.
+            begin = rows[0][: len(rows[0]) // 2 + 1]
+            some = [rows[0], [*begin, min(rows[0])], [*begin, max(*rows[0], *rows[1])]]
+            numbers, hidden = read_ends(self.backbone, grow(some), self.head.weight.device)
+            alike = torch.nn.functional.cosine_similarity(self._vectors(hidden).float(), self.forward([some[row] for row in numbers]).float())
+            self._reads_trees = bool((alike > _ALIKE).all())
+        return self._reads_trees
 
     def forward(self, rows: list[list[int]]) -> torch.Tensor:
         """Vectors ``[n, d]`` for prompts of any lengths, padded on the right."""
@@ -83,7 +125,11 @@ class Reconstructor:
             mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device)
         hidden = self.backbone(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
         last = torch.tensor([len(row) - 1 for row in rows], device=device)
-        read = hidden[torch.arange(len(rows), device=device), last].to(self.head.weight.dtype)
+        return self._vectors(hidden[torch.arange(len(rows), device=device), last])
+
+    def _vectors(self, read: torch.Tensor) -> torch.Tensor:
+        """The head's vectors ``[n, d]`` for the backbone's output at last tokens."""
+        read = read.to(self.head.weight.dtype)
         if self.read_out.hidden_norm is not None:
             read = read * (self.read_out.hidden_norm / read.norm(dim=-1, keepdim=True).clamp(min=1e-12))
         vectors: torch.Tensor = self.head(read)

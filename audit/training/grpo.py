@@ -7,7 +7,7 @@ samples, or several on parts of them. Neither gradient passes into the other mod
 
 Choices of ours where the paper is silent, and departures from it:
 - one update of the AV a batch, so the importance ratio is 1 and nothing is clipped; every token of the batch weighs the same;
-- the AR may read a share of the texts with their lines shuffled (``reorder``);
+- the AR may read a share of the texts with their lines shuffled (``reorder``), and gold summaries beside the samples (``replay``);
 - the AR may take several updates a batch (``reconstructor_updates``), each on whole groups, whose rewards come from the weights before it;
 - the KL penalty is the estimator ``r - log r - 1`` with ``r = p_reference / p`` of the sampled tokens: not negative, and zero at the start;
 - AdamW with a constant learning rate after a short warm-up; Muon can be chosen;
@@ -42,6 +42,7 @@ from audit.training.rollouts import RewardName
 
 if TYPE_CHECKING:
     from audit.training.processes import Processes
+    from audit.training.warm_start import ExplainedActivations
 
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
@@ -72,6 +73,8 @@ class RlConfig:
     """Of the AR a step, each on its share of the activations: sampling is what costs, and an AR that lags behind misleads the AV."""
     reorder: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the activations whose explanations the AR reads with shuffled lines: no code can then hide in their order."""
+    replay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Gold summaries that the AR reads beside the AV's samples, for each of them: what keeps its reading of true words."""
     warmup_steps: Annotated[int, Field(ge=0)] = 10
     optimizer: OptimizerName = "adamw"
     weight_decay: Weight = 0.0
@@ -94,23 +97,30 @@ def train_rl(
     folder: Path,
     report: Callable[[CurveRow], None] | None = None,
     group: Processes | None = None,
+    gold: ExplainedActivations | None = None,
 ) -> None:
     """Trains a warm-started pair in place. Vectors are raw activations ``[n, d]``; the held-out ones must be of other documents.
 
     All parameters are trained, or those alone that require gradients if only some do (LoRA). ``folder`` gets the state,
     ``curves.parquet`` and ``curves.png``; a call with the same warm-started pair, vectors and config goes on from there, on the curve that
-    an undisturbed run would have had. ``report`` gets each row of the curves (row 0: the warm start). Raises ``AuditError`` for a state of
-    another run and where training diverges, ``RefusedInput`` for vectors that cannot be trained on.
+    an undisturbed run would have had. ``report`` gets each row of the curves (row 0: the warm start); ``gold`` is what ``config.replay``
+    draws from. Raises ``AuditError`` for a state of another run and where training diverges, ``RefusedInput`` for vectors that cannot be
+    trained on.
     """
     from audit.training.joint import JointTrainer
     from audit.training.processes import Processes
+    from audit.training.replay import replay_of
 
     group = group or Processes()
     _check(verbalizer, vectors, held_out_vectors, config, group)
     chosen = np.random.default_rng(config.seed).permutation(len(held_out_vectors))[: config.evaluate_on]
     held_out = held_out_vectors[np.sort(chosen)]
-    trainer = JointTrainer(verbalizer, reconstructor, config, group)
-    identity = {"config": json.dumps(asdict(config), sort_keys=True), "start": _fingerprint(trainer.parameters(), vectors, held_out)}
+    update = config.batch * config.group // config.reconstructor_updates
+    replay = replay_of(gold, config.replay, config.seed, update, group.size)
+    trainer = JointTrainer(verbalizer, reconstructor, config, group, replay)
+    replayed = [replay.data.vectors] if replay else []
+    start_of_run = _fingerprint(trainer.parameters(), vectors, held_out, *replayed)
+    identity = {"config": json.dumps(asdict(config), sort_keys=True), "start": start_of_run}
     curves = Curves(folder)
     start = _resume(trainer, curves, identity, folder)
 

@@ -18,6 +18,7 @@ from audit.training.curves import CurveRow
 from audit.training.loop import optimizers_of, set_learning_rate
 from audit.training.microbatch import MicroBatch
 from audit.training.processes import Processes, gathered_weights
+from audit.training.replay import Replay
 from audit.training.rollouts import ORTHOGONAL, Rollout, advantages_of, rewards_of, sample_rollouts
 from audit.training.scorers import TokenScorer, VectorReader, mse_of, padded
 from audit.training.state import load_state, save_state
@@ -32,10 +33,12 @@ _OTHER_FRACTION = 0.3
 class JointTrainer:
     """A pair in training: its models, their optimizers, and the AV that it started from."""
 
-    def __init__(self, verbalizer: Verbalizer, reconstructor: Reconstructor, config: RlConfig, group: Processes) -> None:
+    def __init__(
+        self, verbalizer: Verbalizer, reconstructor: Reconstructor, config: RlConfig, group: Processes, replay: Replay | None = None
+    ) -> None:
         # With an engine of its own: another one would go on decoding with weights from before the training.
         self.verbalizer = Verbalizer(verbalizer.model, verbalizer.tokenizer, verbalizer.sidecar)
-        self.reconstructor, self.config, self.group = reconstructor, config, group
+        self.reconstructor, self.config, self.group, self.replay = reconstructor, config, group, replay
         self.pieces = MicroBatch(config.micro_batch)
         scorer = TokenScorer(verbalizer.model, verbalizer.prompt, verbalizer.sidecar.injection_scale, config.temperature)
         self.scorer, self.verbalizer_optimizers = self._prepare(scorer, config.verbalizer_learning_rate)
@@ -94,13 +97,13 @@ class JointTrainer:
                 self.verbalizer, vectors, self.group.share(rows), config.group, config.max_tokens, config.temperature, (config.seed, step)
             )
         given = torch.as_tensor(vectors[[rollout.row for rollout in rollouts]])
-        errors = self.read_and_learn(rollouts, given, reconstructor_rate)
+        errors = self.read_and_learn(rollouts, given, reconstructor_rate, step)
         rewards = rewards_of(rollouts, errors, config.reward, config.cap_penalty)
         kl = self.verbalizer_gradients(rollouts, given, advantages_of(rewards, config.group))
         self._update(self.scorer, self.verbalizer_optimizers, verbalizer_rate)
         return self._row(step, rollouts, rewards, errors, kl)
 
-    def read_and_learn(self, rollouts: Sequence[Rollout], given: torch.Tensor, rate: float) -> NDArray[np.float64]:
+    def read_and_learn(self, rollouts: Sequence[Rollout], given: torch.Tensor, rate: float, step: int = 0) -> NDArray[np.float64]:
         """Updates the AR part by part; the error of each sample ``[n]``, measured before its part was learnt.
 
         A part is whole groups, so that samples of one activation are compared by one AR.
@@ -108,24 +111,31 @@ class JointTrainer:
         size = len(rollouts) // self.config.reconstructor_updates
         errors = []
         for start in range(0, len(rollouts), size):
-            errors.append(self.reconstructor_gradients(rollouts[start : start + size], given[start : start + size]))
+            drawn = self.replay.drawn((step, start), size * self.group.size) if self.replay else ()
+            errors.append(self.reconstructor_gradients(rollouts[start : start + size], given[start : start + size], self.group.share(drawn)))
             self._update(self.reader, self.reconstructor_optimizers, rate)
         return np.concatenate(errors)
 
-    def _as_read(self, rollouts: Sequence[Rollout]) -> list[str]:
-        """The texts as the AR reads them: those of one activation all in the AV's order of lines, or all in another."""
-        share, seed = self.config.reorder, self.config.seed
-        return [reordered([rollout.text], share, random.Random(f"order/{seed}/{rollout.row}"))[0] for rollout in rollouts]
+    def _as_read(self, text: str, key: object) -> str:
+        """A text as the AR reads it; one key, one order: texts of one activation are all in the AV's order of lines, or all in another."""
+        return reordered([text], self.config.reorder, random.Random(f"order/{self.config.seed}/{key}"))[0]
 
-    def reconstructor_gradients(self, rollouts: Sequence[Rollout], given: torch.Tensor) -> NDArray[np.float64]:
-        """Leaves in the AR the gradient of its mean error over the parsed samples; the error of each sample ``[n]``.
+    def reconstructor_gradients(
+        self, rollouts: Sequence[Rollout], given: torch.Tensor, replayed: Sequence[int] = ()
+    ) -> NDArray[np.float64]:
+        """Leaves in the AR the gradient of its mean error over the parsed samples and the replayed rows; the error of each sample ``[n]``.
 
         Unparsed samples run along without weight, so that all processes take the same number of passes.
         """
-        prompts = self.reconstructor.encode(self._as_read(rollouts))
-        weights = torch.tensor([float(rollout.parsed) for rollout in rollouts])
+        texts = [self._as_read(rollout.text, rollout.row) for rollout in rollouts]
+        weights = torch.tensor([float(rollout.parsed) for rollout in rollouts] + [1.0] * len(replayed))
+        if self.replay and replayed:
+            gold, vectors = self.replay.rows(replayed)
+            texts += [self._as_read(text, f"replay/{row}") for text, row in zip(gold, replayed, strict=True)]
+            given = torch.cat([given, torch.as_tensor(vectors)])
+        prompts = self.reconstructor.encode(texts)
         factor = self.group.size / max(1.0, self.group.total(float(weights.sum())))
-        errors = np.full(len(rollouts), ORTHOGONAL)
+        errors = np.full(len(texts), ORTHOGONAL)
 
         def loss_of(piece: list[int]) -> torch.Tensor:
             with self.group.autocast():
@@ -135,8 +145,8 @@ class JointTrainer:
             return (each * weights[piece].to(each.device)).sum() * factor
 
         with _checkpointing(self.reader, self.reconstructor.backbone):
-            self.pieces.backward(range(len(rollouts)), lambda index: len(prompts[index]), loss_of, self.reader)
-        return errors
+            self.pieces.backward(range(len(texts)), lambda index: len(prompts[index]), loss_of, self.reader)
+        return errors[: len(rollouts)]
 
     def verbalizer_gradients(
         self, rollouts: Sequence[Rollout], given: torch.Tensor, advantages: NDArray[np.float64]

@@ -131,8 +131,9 @@ def joint_rl(session: Session) -> dict[str, Any]:
     reconstructor = parts.load_reconstructor_to_train(session.path("warm/ar"), base, session.stages["corpus"]["layer"], device)
     vectors, held_out = (corpus_vectors(session.path("corpus"), split) for split in ("rl", "held_out"))
     folder, rl = session.path("work/rl"), config.seeded_rl
+    gold = explained_rows(session.path("corpus"), "ar") if rl.replay else None
     with session.curve("rl", folder, rl.steps) as take:
-        train_rl(verbalizer, reconstructor, vectors, held_out, rl, folder, take, session.group)
+        train_rl(verbalizer, reconstructor, vectors, held_out, rl, folder, take, session.group, gold)
     about = {"stage": "rl" if rl.steps else "warm_start", "parent_checkpoints": {"av": "warm/av", "ar": "warm/ar"}, "training": asdict(rl)}
     main, dtype = session.group.is_main, config.save_dtype
     parts.save_verbalizer(verbalizer, session.path("av"), {**verbalizer.sidecar.raw, **about}, base, dtype, main)

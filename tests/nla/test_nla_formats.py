@@ -17,6 +17,7 @@ FAMILIES = ("qwen2", "qwen3", "llama", "gemma3", "gemma3-wrapped")
 LAYOUTS = ("full", "uncut", "lora")
 WIDTH, LAYER, TOKENS = 32, 1, 6
 SCALES = {"full": 7.0, "uncut": WIDTH**0.5}
+ALIKE = [f"- a letter about the report\n- {rest}" for rest in ("ends at one", "ends at one", "ends at two", "one", "numbers before noon")]
 TEXTS = ["one", "a much longer text about the numbers before noon and the report", "three words here"]
 
 
@@ -129,10 +130,11 @@ def ar_ids(written: Any, layout: str, text: str) -> list[int]:
     return list(written.tokenizer(prompt, add_special_tokens=layout != "lora")["input_ids"])
 
 
-def test_the_ars_vectors_are_as_computed_by_hand_in_a_batch_and_alone(case: tuple[Any, str, NlaPair]) -> None:
+@pytest.mark.parametrize("texts", [TEXTS, ALIKE], ids=["unlike", "alike"])
+def test_the_ars_vectors_are_as_computed_by_hand_in_a_batch_and_alone(case: tuple[Any, str, NlaPair], texts: list[str]) -> None:
     written, layout, pair = case
-    made = pair.reconstruct(TEXTS)
-    for text, vector in zip(TEXTS, made, strict=True):
+    made = pair.reconstruct(texts)
+    for text, vector in zip(texts, made, strict=True):
         seen: list[torch.Tensor] = []
         ids = ar_ids(written, layout, text)
         assert (ids[0] == written.tokenizer.bos_token_id) == (layout != "lora" and not written.family.startswith("qwen"))
