@@ -1,13 +1,16 @@
-"""How fast activations are read, against a full forward pass with `output_hidden_states=True`; random weights.
+"""How fast activations are read, against a full forward pass with `output_hidden_states=True`, and a bare pass through K + 1 blocks.
 
     python benchmarks/capture.py [--layers 24] [--layer 16] [--vocabulary 32000] [--runs 5] [--clock cpu]
 
-Both read the same rows of the same sequences; the rival pads its batches in the same way and keeps the chosen rows, too.
+All read the same rows of the same sequences of a model with random weights; the rivals pad their batches in the same way and keep the
+chosen rows, too. The bare pass is a second copy of the model, cut off after block K: what remains over it is what capture adds.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,21 +37,25 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     model = random_model(options.layers, options.vocabulary, options.width)
+    cut = cut_after(model, options.layer)
     rng = np.random.default_rng(0)
     lengths = rng.integers(options.tokens // 2, options.tokens + 1, options.sequences).tolist()
     calls = [
         ModelCall(row, "", None, tuple(rng.integers(0, options.vocabulary, size).tolist()), (), (), "") for row, size in enumerate(lengths)
     ]
     positions = [sorted(rng.choice(size, options.sites, replace=False).tolist()) for size in lengths]
-    cases = {
+    cases: dict[str, Callable[[], list[np.ndarray[Any, Any]]]] = {
         OURS: lambda: capture(model, calls, positions, options.layer),
         "output_hidden_states": lambda: full_pass(model, calls, positions, options.layer),
+        "bare pass, K + 1 blocks": lambda: bare_pass(cut, calls, positions),
     }
     print(
         f"{options.layers} blocks, K = {options.layer}, vocabulary {options.vocabulary}, {sum(lengths)} tokens; {options.threads} threads\n"
     )
     show(interleaved(cases, options.runs, options.clock), OURS)
-    print(apart(*(np.concatenate(case()) for case in cases.values())))
+    own = np.concatenate(cases.pop(OURS)())
+    for name, case in cases.items():
+        print(f"{name}: {apart(own, np.concatenate(case()))}")
 
 
 def random_model(layers: int, vocabulary: int, width: int) -> Any:
@@ -61,16 +68,37 @@ def random_model(layers: int, vocabulary: int, width: int) -> Any:
     return Qwen2ForCausalLM(config).eval()
 
 
+def cut_after(model: Any, layer: int) -> Any:
+    """A copy of the model's first ``layer`` + 1 blocks, without final norm and head."""
+    cut = copy.deepcopy(model.model)
+    cut.layers, cut.norm = cut.layers[: layer + 1], torch.nn.Identity()
+    return cut
+
+
 def full_pass(model: Any, calls: list[ModelCall], positions: list[list[int]], layer: int) -> list[np.ndarray[Any, Any]]:
     """The same rows out of a full forward pass over one padded batch."""
+    ids, mask = padded(calls)
+    with torch.inference_mode():
+        hidden = model(input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=True).hidden_states[layer + 1]
+    return [hidden[row, at].numpy() for row, at in enumerate(positions)]
+
+
+def bare_pass(cut: Any, calls: list[ModelCall], positions: list[list[int]]) -> list[np.ndarray[Any, Any]]:
+    """The same rows out of the model that ends after block K."""
+    ids, mask = padded(calls)
+    with torch.inference_mode():
+        hidden = cut(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    return [hidden[row, at].numpy() for row, at in enumerate(positions)]
+
+
+def padded(calls: list[ModelCall]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids ``[n, T]``, padded on the right, and their mask."""
     width = max(len(call.prompt_ids) for call in calls)
     ids, mask = torch.zeros(len(calls), width, dtype=torch.long), torch.zeros(len(calls), width, dtype=torch.long)
     for row, call in enumerate(calls):
         ids[row, : len(call.prompt_ids)] = torch.tensor(call.prompt_ids)
         mask[row, : len(call.prompt_ids)] = 1
-    with torch.inference_mode():
-        hidden = model(input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=True).hidden_states[layer + 1]
-    return [hidden[row, at].numpy() for row, at in enumerate(positions)]
+    return ids, mask
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 def add_options(parser: argparse.ArgumentParser, runs: int = 5) -> None:
     """The options that all timing scripts share."""
     parser.add_argument("--runs", type=int, default=runs, help="rounds; medians are printed")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: one a core")
     parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall", help="cpu: seconds of this process, for a busy machine")
 
 

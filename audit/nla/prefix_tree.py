@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-TREE_TOKENS = 192
+TREE_TOKENS = 256
 """A tree grows to so many tokens, unless one text is longer: each token's attention runs over the whole tree."""
 _ATTENTIONS = ("sdpa", "eager")
 """Implementations of attention that take any mask."""
@@ -44,11 +44,11 @@ class Tree:
         return seen
 
 
-def grow(rows: Sequence[Sequence[int]], limit: int = TREE_TOKENS) -> list[Tree]:
+def grow(rows: Sequence[list[int]], limit: int = TREE_TOKENS) -> list[Tree]:
     """Trees over non-empty texts of token ids, each text in one of them."""
     trees: list[Tree] = []
     path: list[int] = []
-    last: Sequence[int] = ()
+    last: list[int] = []
     for number in sorted(range(len(rows)), key=lambda index: rows[index]):
         row = rows[number]
         shared = _common(last, row) if trees else 0

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 _WORTH_SHARING = 0.85
 """Texts are read as trees if these hold at most so many of their tokens."""
-_TOKENS_A_ROW = 48
+_ON_CPU, _ON_ACCELERATOR = 32, 128
+"""Texts in a batch; a CPU's caches hold few."""
+_TOKENS_A_ROW = 256
 """Of trees, as many tokens go together as a batch of rows of this length has."""
 _ALIKE = 0.999
 """Least cosine of a vector read in a tree with the same read alone; rounding of bfloat16 stays above it."""
@@ -67,10 +69,14 @@ class Reconstructor:
         limit = int(getattr(self.backbone.config, "max_position_embeddings", 0) or 1_000_000)
         return [row if len(row) <= limit else _shortened(row, limit, self.tokenizer.bos_token_id) for row in ids]
 
-    def reconstruct(self, texts: Sequence[str], batch_size: int = 128) -> NDArray[np.float32]:
-        """One vector for each text, ``[n, d]`` float32. Equal texts are read once, and so is what many of them begin with."""
+    def reconstruct(self, texts: Sequence[str], batch_size: int | None = None) -> NDArray[np.float32]:
+        """One vector for each text, ``[n, d]`` float32. Equal texts are read once, and so is what many of them begin with.
+
+        ``batch_size`` texts at a time; left out, as many as this device reads fastest.
+        """
         import torch
 
+        batch_size = batch_size or (_ON_CPU if self.head.weight.device.type == "cpu" else _ON_ACCELERATOR)
         rows = self.encode(texts)
         numbers: dict[tuple[int, ...], int] = {}
         places = [numbers.setdefault(tuple(row), len(numbers)) for row in rows]
@@ -109,7 +115,8 @@ class Reconstructor:
             begin = rows[0][: len(rows[0]) // 2 + 1]
             some = [rows[0], [*begin, min(rows[0])], [*begin, max(*rows[0], *rows[1])]]
             numbers, hidden = read_ends(self.backbone, grow(some), self.head.weight.device)
-            alike = torch.nn.functional.cosine_similarity(self._vectors(hidden).float(), self.forward([some[row] for row in numbers]).float())
+            alone = self.forward([some[number] for number in numbers])
+            alike = torch.nn.functional.cosine_similarity(self._vectors(hidden).float(), alone.float())
             self._reads_trees = bool((alike > _ALIKE).all())
         return self._reads_trees
 

@@ -112,7 +112,8 @@ class JointTrainer:
         errors = []
         for start in range(0, len(rollouts), size):
             drawn = self.replay.drawn((step, start), size * self.group.size) if self.replay else ()
-            errors.append(self.reconstructor_gradients(rollouts[start : start + size], given[start : start + size], self.group.share(drawn)))
+            part = slice(start, start + size)
+            errors.append(self.reconstructor_gradients(rollouts[part], given[part], self.group.share(drawn)))
             self._update(self.reader, self.reconstructor_optimizers, rate)
         return np.concatenate(errors)
 
