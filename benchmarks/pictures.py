@@ -46,6 +46,7 @@ def slices(window: Any, name: str, out: Path, width: int, height: int) -> None:
 
 def printed(window: Any, out: Path) -> None:
     """``print.pdf``, and its style on a page as wide as a sheet of A4 without its margins."""
+    window.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     found = window.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True, "printBackground": False})
     (out / "print.pdf").write_bytes(base64.b64decode(found["data"]))
     emulate(window, SHEET, "light")

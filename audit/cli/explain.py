@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from audit.nla.pair import NlaPair
     from audit.nla.vectors import Vectors
     from audit.records import Site
+    from audit.stages.resources import Resources
     from audit.target.loading import LoadedTarget
 
 TEXT_ONLY = ("chat", "steer", "target")
@@ -119,8 +120,8 @@ def _of_file(file: Path, as_json: bool, options: dict[str, Any]) -> int:
     chosen = _chosen(len(vectors), options["first"] or 0, options)
     sites = [Site(file.name, 0, row, "", "response", "all") for row in chosen]
     pair = load_pair(config.nla_name, vectors.shape[1])
-    title = f"{len(chosen)} of {len(vectors)} activations of {file.name}, read at block {pair.layer}, NLA {config.nla_name}"
-    return _tell(pair, vectors[chosen], sites, config, title, as_json, options["out"])
+    _announce(f"{len(chosen)} of {len(vectors)} activations of {file.name}, read at block {pair.layer}, NLA {config.nla_name}", as_json)
+    return _tell(pair, vectors[chosen], sites, config, as_json, options["out"])
 
 
 def _of_text(text: str, as_json: bool, options: dict[str, Any]) -> int:
@@ -129,52 +130,77 @@ def _of_text(text: str, as_json: bool, options: dict[str, Any]) -> int:
 
     edit = Edit.parse(options["steer"]) if options["steer"] is not None else None
     config = _configured(options)
-    reading = _read_activations(text, config, options)
+    layer = _layer(config)
+    if edit is None:
+        # Importing what reads a model takes seconds; one sees at once what is going on.
+        _announce(f"Target {config.target}, read at block {layer}, NLA {config.nla_name}", as_json)
+    plan = _plan(text, config, options)
     if edit is not None:
+        reading = _read_activations(plan)
         settings = {name: options[name] for name in ("alpha", "samples", "new_tokens") if options[name] is not None}
-        plan = Experiment(edit, config.explanation_temperature, config.seed, **settings)
-        return steer(reading.target, reading.pair, reading.ids, reading.sites[0], reading.vectors, plan, as_json)
-    title = (
-        f"{len(reading.sites)} of {len(reading.ids)} tokens, target {config.target} at block {reading.pair.layer}, NLA {config.nla_name}"
-    )
-    return _tell(reading.pair, reading.vectors, reading.sites, config, title, as_json, options["out"])
+        experiment = Experiment(edit, config.explanation_temperature, config.seed, **settings)
+        return steer(reading.target, reading.pair, plan.ids, reading.sites[0], reading.vectors, experiment, as_json)
+    _announce(f"{len(plan.chosen)} of {len(plan.ids)} tokens", as_json)
+    reading = _read_activations(plan)
+    return _tell(reading.pair, reading.vectors, reading.sites, config, as_json, options["out"])
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be explained: tokens of a text, and which of them."""
+
+    resources: Resources
+    ids: tuple[int, ...]
+    chosen: list[int]
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """A text as the target reads it: its tokens, and the residual stream after block K at the chosen ones, ``[n, d]``."""
+    """The residual stream after block K at the chosen tokens, ``[n, d]``, and who read it."""
 
     target: LoadedTarget
     pair: NlaPair
-    ids: tuple[int, ...]
     sites: list[Site]
     vectors: Vectors
 
 
-def _read_activations(text: str, config: AuditConfig, options: dict[str, Any]) -> _Reading:
-    from audit.cli.steer import Experiment
-    from audit.records import ModelCall, Site
+def _layer(config: AuditConfig) -> int:
+    """The block that the NLA reads. Raises ``RefusedInput`` if it does not fit the target's shape."""
     from audit.stages.preflight import check_nla
+    from audit.target.loading import checkpoint_folder
+
+    assert config.nla_name is not None
+    return int(check_nla(config.nla_name, config.target, checkpoint_folder(config.target))["layer"])
+
+
+def _plan(text: str, config: AuditConfig, options: dict[str, Any]) -> _Plan:
+    """Everything that can be refused is refused here, where no weights are loaded yet."""
+    from audit.cli.steer import Experiment
+    from audit.stages.preflight import text_config
     from audit.stages.resources import Resources
     from audit.target.loading import checkpoint_folder
     from audit.target.sites import SKIP_FIRST
 
-    assert config.nla_name is not None
-    check_nla(config.nla_name, config.target, checkpoint_folder(config.target))
     resources = Resources(config)
-    tokenizer = resources.tokenizer
-    ids = _token_ids(tokenizer, text, bool(options["chat"]))
+    ids = _token_ids(resources.tokenizer, text, bool(options["chat"]))
     first = SKIP_FIRST if options["first"] is None else options["first"]
     steering = options["steer"] is not None
     chosen = [_position(len(ids), options["at"], SKIP_FIRST)] if steering else _chosen(len(ids), first, options)
-    longest = resources.facts.context - ((options["new_tokens"] or Experiment.new_tokens) if steering else 0)
+    room = (options["new_tokens"] or Experiment.new_tokens) if steering else 0
+    longest = text_config(checkpoint_folder(config.target)).get("max_position_embeddings", sys.maxsize) - room
     if len(ids) > longest:
         raise AuditError(f"The text has {len(ids)} tokens, but there is room for {longest} at most.", "Shorten it.")
+    return _Plan(resources, ids, chosen)
+
+
+def _read_activations(plan: _Plan) -> _Reading:
+    from audit.records import ModelCall, Site
     from audit.target.capture import capture
 
+    resources, ids, chosen = plan.resources, plan.ids, plan.chosen
     vectors = capture(resources.target.model, [ModelCall(0, "", None, ids, (), (), "")], [chosen], resources.pair.layer)[0]
-    sites = [Site("text", 0, position, tokenizer.decode([ids[position]]), "response", "all") for position in chosen]
-    return _Reading(resources.target, resources.pair, ids, sites, vectors)
+    sites = [Site("text", 0, position, resources.tokenizer.decode([ids[position]]), "response", "all") for position in chosen]
+    return _Reading(resources.target, resources.pair, sites, vectors)
 
 
 def _token_ids(tokenizer: Any, text: str, chat: bool) -> tuple[int, ...]:
@@ -210,7 +236,19 @@ def _position(count: int, at: int | None, skipped: int) -> int:
     return count - 1 if at is None else at
 
 
-def _tell(pair: NlaPair, vectors: Vectors, sites: Sequence[Site], config: AuditConfig, title: str, as_json: bool, out: Path | None) -> int:
+def _announce(title: str, as_json: bool) -> None:
+    """Prints what is being explained; JSON lines stand alone."""
+    if as_json:
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    from audit.cli.terminal import clean
+
+    Console(highlight=False).print(Text(clean(title, keep=""), style="dim"))
+
+
+def _tell(pair: NlaPair, vectors: Vectors, sites: Sequence[Site], config: AuditConfig, as_json: bool, out: Path | None) -> int:
     """Explains, prints as it goes, and keeps the rows if asked."""
     import json
     from dataclasses import asdict
@@ -227,10 +265,7 @@ def _tell(pair: NlaPair, vectors: Vectors, sites: Sequence[Site], config: AuditC
         from rich.console import Console
         from rich.text import Text
 
-        from audit.cli.terminal import clean
-
         console, baseline = Console(highlight=False), explained.variance(vectors)
-        console.print(Text(clean(title, keep=""), style="dim"))
         rows = explained.show(stream, console, baseline)
         console.print(Text(explained.closing_line(rows, baseline), style="bold"))
     if out is not None:

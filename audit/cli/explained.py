@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from audit.nla.pair import NlaPair
     from audit.nla.vectors import Vectors
 
-FIRST_BATCH, LARGEST_BATCH = 4, 64
+FIRST_BATCH, GROWTH, LARGEST_BATCH = 4, 4, 64
 """The first lines should come at once, and large batches are faster by the token."""
 ENOUGH_FOR_FVE = 10
 """The variance of fewer activations says little."""
@@ -66,7 +66,7 @@ def explain_each(pair: NlaPair, vectors: Vectors, sites: Sequence[Site], tempera
             error = None if cosine is None else 2.0 * (1.0 - cosine)
             norm = row.norm if math.isfinite(row.norm) else None
             yield Explained(site.position, site.token or None, one.text, one.status, cosine, error, norm, row.status, one.tokens)
-        start, size = batch.stop, min(2 * size, LARGEST_BATCH)
+        start, size = batch.stop, min(GROWTH * size, LARGEST_BATCH)
 
 
 def round_trip(pair: NlaPair, vectors: Vectors, texts: Sequence[str | None]) -> list[float | None]:

@@ -11,9 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 if TYPE_CHECKING:
     import torch
 
@@ -25,23 +22,26 @@ _ATTENTIONS = ("sdpa", "eager")
 
 @dataclass
 class Tree:
-    """Texts with a common beginning: tokens in the order of a walk, parents before children."""
+    """Texts with a common beginning: tokens in depth-first order, so that what stands under a token is a range behind it."""
 
     tokens: list[int] = field(default_factory=list)
     depths: list[int] = field(default_factory=list)
-    parents: list[int] = field(default_factory=list)
-    """Of each token; -1 for a first token."""
+    bounds: list[int] = field(default_factory=list)
+    """Of each token: where what stands under it ends."""
     ends: list[tuple[int, int]] = field(default_factory=list)
     """Number of each text, and where its last token stands."""
 
-    def ancestors(self) -> NDArray[np.bool_]:
-        """``[N, N]``: whether the column's token is the row's, or stands before it in a text of the row's."""
-        seen = np.zeros((len(self.tokens), len(self.tokens)), dtype=np.bool_)
-        for place, parent in enumerate(self.parents):
-            if parent >= 0:
-                seen[place] = seen[parent]
-            seen[place, place] = True
-        return seen
+    def add(self, number: int, row: Sequence[int], path: list[int], shared: int) -> None:
+        """Grows the text ``number`` behind the first ``shared`` tokens of ``path``, which leads to its last token afterwards."""
+        del path[shared:]
+        for depth in range(shared, len(row)):
+            path.append(len(self.tokens))
+            self.tokens.append(row[depth])
+            self.depths.append(depth)
+            self.bounds.append(0)
+        for place in path:
+            self.bounds[place] = len(self.tokens)
+        self.ends.append((number, path[-1]))
 
 
 def grow(rows: Sequence[list[int]], limit: int = TREE_TOKENS) -> list[Tree]:
@@ -51,18 +51,11 @@ def grow(rows: Sequence[list[int]], limit: int = TREE_TOKENS) -> list[Tree]:
     last: list[int] = []
     for number in sorted(range(len(rows)), key=lambda index: rows[index]):
         row = rows[number]
-        shared = _common(last, row) if trees else 0
+        shared = _common(last, row)
         if not trees or len(trees[-1].tokens) + len(row) - shared > limit:
             trees.append(Tree())
             shared = 0
-        tree = trees[-1]
-        del path[shared:]
-        for depth in range(shared, len(row)):
-            tree.parents.append(path[-1] if path else -1)
-            path.append(len(tree.tokens))
-            tree.tokens.append(row[depth])
-            tree.depths.append(depth)
-        tree.ends.append((number, path[-1]))
+        trees[-1].add(number, row, path, shared)
         last = row
     return trees
 
@@ -82,20 +75,15 @@ def read_ends(backbone: Any, trees: Sequence[Tree], device: Any) -> tuple[list[i
     import torch
 
     width = max(len(tree.tokens) for tree in trees)
-    ids, positions = (np.zeros((len(trees), width), dtype=np.int64) for _ in range(2))
-    seen = np.zeros((len(trees), 1, width, width), dtype=np.bool_)
-    # Padding sees itself: a row of the mask that sees nothing would be not a number.
-    seen[:, 0, np.arange(width), np.arange(width)] = True
-    for row, tree in enumerate(trees):
-        size = len(tree.tokens)
-        ids[row, :size], positions[row, :size] = tree.tokens, tree.depths
-        seen[row, 0, :size, :size] = tree.ancestors()
-    mask = torch.zeros(seen.shape, dtype=backbone.dtype, device=device)
-    mask.masked_fill_(torch.as_tensor(~seen, device=device), torch.finfo(backbone.dtype).min)
-    output = backbone(
-        input_ids=torch.as_tensor(ids, device=device), position_ids=torch.as_tensor(positions, device=device), attention_mask=mask,
-        use_cache=False,
-    ).last_hidden_state  # fmt: skip
+    rests = [range(len(tree.tokens) + 1, width + 1) for tree in trees]
+    ids = torch.tensor([tree.tokens + [0] * len(rest) for tree, rest in zip(trees, rests, strict=True)], device=device)
+    depths = torch.tensor([tree.depths + [0] * len(rest) for tree, rest in zip(trees, rests, strict=True)], device=device)
+    # Padding stands under nothing but itself: a row of the mask that sees nothing would be not a number.
+    bounds = torch.tensor([[*tree.bounds, *rest] for tree, rest in zip(trees, rests, strict=True)], device=device)
+    places = torch.arange(width, device=device)
+    seen = (places[:, None] >= places) & (places[:, None] < bounds[:, None, :])
+    mask = torch.zeros(seen.shape, dtype=backbone.dtype, device=device).masked_fill_(~seen, torch.finfo(backbone.dtype).min)
+    output = backbone(input_ids=ids, position_ids=depths, attention_mask=mask[:, None], use_cache=False).last_hidden_state
     ends = [(row, place, number) for row, tree in enumerate(trees) for number, place in tree.ends]
     return [number for _, _, number in ends], output[[row for row, _, _ in ends], [place for _, place, _ in ends]]
 
