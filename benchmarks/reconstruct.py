@@ -1,6 +1,6 @@
 """How fast the lab's AR reads explanations back, against one text at a time.
 
-python benchmarks/reconstruct.py [--texts 512] [--of audit] [--runs 5] [--clock cpu]
+python benchmarks/reconstruct.py [--texts 2048] [--of audit] [--runs 5] [--clock cpu]
 
 `--of audit`: explanations of an audit's tokens, 10 of each conversation that the target has in the four scenarios. `--of documents`: of
 held-out documents of the NLA's kind, 8 tokens each. `--of summaries`: the lab's own summaries, one a document, which have little in
@@ -35,7 +35,7 @@ def main() -> None:
     """Measures, compares the vectors and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_options(parser)
-    parser.add_argument("--texts", type=int, default=512)
+    parser.add_argument("--texts", type=int, default=2048)
     parser.add_argument("--of", choices=sorted(SOURCES), default="audit")
     parser.add_argument("--alone", type=int, default=64, help="texts read one at a time")
     parser.add_argument("--seed", type=int, default=95_001)

@@ -7,7 +7,8 @@ into trees of their tokens: a token stands in a tree once for all texts that hav
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 TREE_TOKENS = 256
 """A tree grows to so many tokens, unless one text is longer: each token's attention runs over the whole tree."""
+_TOKEN_BY_TOKEN = ("self_attn.o_proj", "mlp")
+"""Parts of a block, as most models name them, that look at one token at a time."""
 _ATTENTIONS = ("sdpa", "eager")
 """Implementations of attention that take any mask."""
 
@@ -83,9 +86,42 @@ def read_ends(backbone: Any, trees: Sequence[Tree], device: Any) -> tuple[list[i
     places = torch.arange(width, device=device)
     seen = (places[:, None] >= places) & (places[:, None] < bounds[:, None, :])
     mask = torch.zeros(seen.shape, dtype=backbone.dtype, device=device).masked_fill_(~seen, torch.finfo(backbone.dtype).min)
-    output = backbone(input_ids=ids, position_ids=depths, attention_mask=mask[:, None], use_cache=False).last_hidden_state
     ends = [(row, place, number) for row, tree in enumerate(trees) for number, place in tree.ends]
-    return [number for _, _, number in ends], output[[row for row, _, _ in ends], [place for _, place, _ in ends]]
+    at = tuple(torch.tensor([end[axis] for end in ends], device=device) for axis in (0, 1))
+    with _last_block_at(backbone, at):
+        output = backbone(input_ids=ids, position_ids=depths, attention_mask=mask[:, None], use_cache=False).last_hidden_state
+    return [number for _, _, number in ends], output[at]
+
+
+@contextmanager
+def _last_block_at(backbone: Any, at: tuple[torch.Tensor, ...]) -> Iterator[None]:
+    """Lets what the last block does token by token be done at these places only: the rest of its output is not read.
+
+    Elsewhere its output is wrong. Blocks whose parts have other names do it everywhere.
+    """
+    handles = []
+    for name in _TOKEN_BY_TOKEN:
+        shapes: list[torch.Size] = []
+
+        def select(module: Any, arguments: tuple[torch.Tensor, ...], shapes: list[torch.Size] = shapes) -> tuple[torch.Tensor]:
+            shapes.append(arguments[0].shape)
+            return (arguments[0][at][None],)
+
+        def spread(module: Any, arguments: Any, output: torch.Tensor, shapes: list[torch.Size] = shapes) -> torch.Tensor:
+            whole = output.new_zeros(*shapes.pop()[:2], output.shape[-1])
+            whole[at] = output[0]
+            return whole
+
+        try:
+            part = backbone.layers[-1].get_submodule(name)
+        except AttributeError:
+            continue
+        handles += [part.register_forward_pre_hook(select), part.register_forward_hook(spread)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def may_share(backbone: Any, longest: int) -> bool:

@@ -32,7 +32,7 @@ _WORTH_SHARING = 0.85
 """Texts are read as trees if these hold at most so many of their tokens."""
 _ON_CPU, _ON_ACCELERATOR = 32, 128
 """Texts in a batch; a CPU's caches hold few."""
-_TOKENS_A_ROW = 256
+_TOKENS_A_ROW = 64
 """Of trees, as many tokens go together as a batch of rows of this length has."""
 _ALIKE = 0.999
 """Least cosine of a vector read in a tree with the same read alone; rounding of bfloat16 stays above it."""
