@@ -48,7 +48,7 @@ def main() -> None:
     settings = DecodeSettings(options.max_tokens, 0.0, 0, tuple(sorted(stop_ids(av.model, av.tokenizer))))
     engines: dict[str, Engine] = {OURS: TransformersEngine(av.model)}
     if options.engine:
-        engines[options.engine] = make_engine(options.engine, av.model, weights_folder("av"), max_num_seqs=512, gpu_memory_utilization=0.4)
+        engines[options.engine] = make_engine(options.engine, av.model, weights_folder("av"), max_num_seqs=512)
     cases: dict[str, Callable[[], object]] = {name: decoding(engine, prompts, settings) for name, engine in engines.items()}
     scale = {}
     if not options.only_engines:

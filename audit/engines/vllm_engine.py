@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import torch
 
 
+_CPU_MEMORY = 0.4
+
+
 class VllmEngine:
     """Decodes with vLLM's own copy of an AV's weights.
 
@@ -35,11 +38,15 @@ class VllmEngine:
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         try:
             from vllm import LLM
+            from vllm.platforms import current_platform
         except ModuleNotFoundError as error:
             if error.name != "vllm":
                 raise
             raise MissingExtra("vLLM", "vllm") from error
         settings = {"enforce_eager": True, "disable_log_stats": True, **options}
+        if current_platform.is_cpu():
+            # The name misleads: there it is a share of the machine's own memory, and by default nearly all of it.
+            settings.setdefault("gpu_memory_utilization", _CPU_MEMORY)
         self.model = LLM(model=str(folder), dtype=dtype, enable_prompt_embeds=True, enable_prefix_caching=False, **settings)
         self.dtype = dtype
 
