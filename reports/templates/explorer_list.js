@@ -57,8 +57,9 @@ function rowOf(place) {
   row.setAttribute('aria-posinset', String(place + 1));
   row.setAttribute('aria-setsize', String(state.shown.length));
   row.style.transform = 'translateY(' + place * ROW + 'px)';
-  // Most ids begin with the scenario, which stands below.
-  row.append(said(entry.id.startsWith(scenario.name + '/') ? entry.id.slice(scenario.name.length + 1) : entry.id, 'x-name'));
+  // Most ids begin with the scenario, which stands below, or with its package and the scenario.
+  const within = ('/' + entry.id).indexOf('/' + scenario.name + '/');
+  row.append(said(within < 0 ? entry.id : entry.id.slice(within + scenario.name.length + 1), 'x-name'));
   row.title = plain(entry.id);
   const sub = row.appendChild(make('span', 'x-sub')), yes = state.yes[n];
   if (entry.tokens) sub.append(make('span', 'x-count' + (yes ? ' x-yes' : ''), (yes ? '▲ ' : '– ') + yes + ' of ' + entry.tokens + ' YES'));
