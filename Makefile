@@ -13,7 +13,7 @@ audit: $(VENV)/.package sandbox
 	$(BIN)/nla-audit run
 
 test: $(VENV)/.dev $(VENV)/.package sandbox
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # The vLLM engine on a CPU, in an environment of its own: vLLM pins its torch and takes a gigabyte.
 VLLM := .venv-vllm
