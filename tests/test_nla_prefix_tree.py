@@ -101,6 +101,34 @@ def test_a_model_that_is_not_attention_alone_reads_each_text_for_itself(reconstr
     assert reconstructor._reads_trees is False
 
 
+class Routed(torch.nn.Module):
+    """Gives more than the hidden states, as mixtures of experts do."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, hidden: torch.Tensor) -> Any:
+        return Pair(self.inner(hidden))
+
+
+class Pair(tuple):  # type: ignore[type-arg]
+    """A tuple that can be added to hidden states."""
+
+    def __new__(cls, hidden: torch.Tensor) -> Pair:
+        return super().__new__(cls, (hidden, None))
+
+    def __radd__(self, other: torch.Tensor) -> torch.Tensor:
+        return other + self[0]
+
+
+def test_a_model_whose_parts_give_something_else_is_read_text_by_text(reconstructor: Reconstructor) -> None:
+    reconstructor.backbone.layers[-1].mlp = Routed(reconstructor.backbone.layers[-1].mlp)
+    made = reconstructor.reconstruct(TEXTS)
+    assert reconstructor._reads_trees is False
+    assert np.allclose(made, np.concatenate([reconstructor.reconstruct([text]) for text in TEXTS]), atol=1e-5)
+
+
 def test_a_sliding_window_shorter_than_the_texts_is_not_shared(reconstructor: Reconstructor) -> None:
     assert may_share(reconstructor.backbone, 30)
     reconstructor.backbone.config.sliding_window = 20

@@ -87,7 +87,8 @@ def read_ends(backbone: Any, trees: Sequence[Tree], device: Any) -> tuple[list[i
     seen = (places[:, None] >= places) & (places[:, None] < bounds[:, None, :])
     mask = torch.zeros(seen.shape, dtype=backbone.dtype, device=device).masked_fill_(~seen, torch.finfo(backbone.dtype).min)
     ends = [(row, place, number) for row, tree in enumerate(trees) for number, place in tree.ends]
-    at = tuple(torch.tensor([end[axis] for end in ends], device=device) for axis in (0, 1))
+    # On the CPU: these index tensors of whatever device the last block is on.
+    at = tuple(torch.tensor([end[axis] for end in ends]) for axis in (0, 1))
     with _last_block_at(backbone, at):
         output = backbone(input_ids=ids, position_ids=depths, attention_mask=mask[:, None], use_cache=False).last_hidden_state
     return [number for _, _, number in ends], output[at]

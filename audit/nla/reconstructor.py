@@ -104,21 +104,28 @@ class Reconstructor:
 
     def _may_read_trees(self, rows: list[list[int]]) -> bool:
         """Whether this backbone reads a tree as it reads texts, tried out once: models that are not attention alone do not."""
-        import torch
-
-        from audit.nla.prefix_tree import grow, may_share, read_ends
+        from audit.nla.prefix_tree import may_share
 
         if len(rows) < 2 or not may_share(self.backbone, max(map(len, rows))):
             return False
         if self._reads_trees is None:
             # Two texts part at their last token, so that in the tree one of them does not stand behind its own beginning.
             begin = rows[0][: len(rows[0]) // 2 + 1]
-            some = [rows[0], [*begin, min(rows[0])], [*begin, max(*rows[0], *rows[1])]]
-            numbers, hidden = read_ends(self.backbone, grow(some), self.head.weight.device)
-            alone = self.forward([some[number] for number in numbers])
-            alike = torch.nn.functional.cosine_similarity(self._vectors(hidden).float(), alone.float())
-            self._reads_trees = bool((alike > _ALIKE).all())
+            self._reads_trees = self._reads_alike([rows[0], [*begin, min(rows[0])], [*begin, max(*rows[0], *rows[1])]])
         return self._reads_trees
+
+    def _reads_alike(self, rows: list[list[int]]) -> bool:
+        """Whether these texts give the same vectors in a tree and alone."""
+        import torch
+
+        from audit.nla.prefix_tree import grow, read_ends
+
+        try:
+            numbers, hidden = read_ends(self.backbone, grow(rows), self.head.weight.device)
+        except (TypeError, ValueError, AttributeError, RuntimeError):
+            return False  # its parts take or give something else: it is read text by text
+        alone = self.forward([rows[number] for number in numbers])
+        return bool((torch.nn.functional.cosine_similarity(self._vectors(hidden).float(), alone.float()) > _ALIKE).all())
 
     def forward(self, rows: list[list[int]]) -> torch.Tensor:
         """Vectors ``[n, d]`` for prompts of any lengths, padded on the right."""
