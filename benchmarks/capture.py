@@ -19,6 +19,7 @@ from timing import add_options, apart, interleaved, show
 
 from audit.records import ModelCall
 from audit.target.capture import capture
+from audit.training.scorers import padded
 
 OURS = "capture"
 
@@ -77,7 +78,7 @@ def cut_after(model: Any, layer: int) -> Any:
 
 def full_pass(model: Any, calls: list[ModelCall], positions: list[list[int]], layer: int) -> list[np.ndarray[Any, Any]]:
     """The same rows out of a full forward pass over one padded batch."""
-    ids, mask = padded(calls)
+    ids, mask = batch(calls)
     with torch.inference_mode():
         hidden = model(input_ids=ids, attention_mask=mask, use_cache=False, output_hidden_states=True).hidden_states[layer + 1]
     return [hidden[row, at].numpy() for row, at in enumerate(positions)]
@@ -85,20 +86,15 @@ def full_pass(model: Any, calls: list[ModelCall], positions: list[list[int]], la
 
 def bare_pass(cut: Any, calls: list[ModelCall], positions: list[list[int]]) -> list[np.ndarray[Any, Any]]:
     """The same rows out of the model that ends after block K."""
-    ids, mask = padded(calls)
+    ids, mask = batch(calls)
     with torch.inference_mode():
         hidden = cut(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
     return [hidden[row, at].numpy() for row, at in enumerate(positions)]
 
 
-def padded(calls: list[ModelCall]) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(calls: list[ModelCall]) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids ``[n, T]``, padded on the right, and their mask."""
-    width = max(len(call.prompt_ids) for call in calls)
-    ids, mask = torch.zeros(len(calls), width, dtype=torch.long), torch.zeros(len(calls), width, dtype=torch.long)
-    for row, call in enumerate(calls):
-        ids[row, : len(call.prompt_ids)] = torch.tensor(call.prompt_ids)
-        mask[row, : len(call.prompt_ids)] = 1
-    return ids, mask
+    return padded([call.prompt_ids for call in calls]), padded([[1] * len(call.prompt_ids) for call in calls])
 
 
 if __name__ == "__main__":
