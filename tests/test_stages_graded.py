@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -292,6 +293,22 @@ def test_what_was_asked_before_a_kill_is_not_asked_again(tmp_path: Path) -> None
     ASKED.clear()
     pipeline(tmp_path / "a", tables, grader=GRADER)
     assert not ASKED
+
+
+def test_the_named_grader_is_asked_although_an_earlier_evaluation_left_another_in_the_role(tmp_path: Path) -> None:
+    from inspect_ai import Task, eval_set
+    from inspect_ai.dataset import Sample
+    from inspect_ai.model import get_model, model_roles
+
+    task, other = Task(dataset=[Sample(input="Hello.")], solver=[]), get_model("mockllm/model", memoize=False)
+
+    def evaluate_then_audit() -> None:
+        eval_set([task], log_dir=str(tmp_path / "logs"), model="mockllm/model", model_roles={"grader": other}, display="none")
+        assert "grader" in model_roles(), "evaluation sets leave their roles behind"
+        pipeline(tmp_path / "a", corpus({"blackmail": [AWARE]}), grader=GRADER, until=names.VERDICTS)
+
+    copy_context().run(evaluate_then_audit)
+    assert ASKED
 
 
 def test_a_grader_that_inspect_does_not_know_is_refused_before_any_work() -> None:

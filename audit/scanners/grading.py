@@ -57,7 +57,9 @@ _BOUND: ContextVar[_Bound | None] = ContextVar("grader", default=None)
 
 @contextmanager
 def grader_bound(model: str | Model) -> Iterator[None]:
-    """Inside, graded scanners ask this model where Inspect or Scout has bound none to the role. A name is connected anew for each scan.
+    """Inside, graded scanners ask this model, whatever model Inspect has in the role. A name is connected anew for each scan.
+
+    Roles of an earlier evaluation outlive it in a process, so a role may be nobody's choice; a grader that is named here is the user's.
 
     Once ``GIVE_UP`` requests in a row have failed, no more are made inside: the rest is UNCLEAR with that reason.
     """
@@ -100,14 +102,14 @@ async def _grader() -> AsyncIterator[Model]:
 
     bound = _BOUND.get()
     named = bound.model if bound is not None else None
-    if ROLE in model_roles():
-        yield get_model(role=ROLE)
-    elif isinstance(named, Model):
+    if isinstance(named, Model):
         yield named
     elif named is not None:
         # Its connections must not outlive this event loop, and every scan of the pipeline runs in one of its own.
         async with _connected(named) as model:
             yield model
+    elif ROLE in model_roles():
+        yield get_model(role=ROLE)
     else:
         raise ScannerError(
             "This scanner asks a grader, and no model has that role.",
