@@ -122,7 +122,7 @@ def _connected(name: str) -> Model:
     from inspect_ai.model import get_model
 
     try:
-        return get_model(name, role=ROLE, memoize=False)
+        return get_model(name, memoize=False)
     except (PrerequisiteError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ScannerError(f"The grader '{name}' cannot be used: {reason}", "Name it as Inspect does, PROVIDER/MODEL.") from None
