@@ -11,6 +11,7 @@ TOOLS = {
     "prefill": "put the beginning of a reply into its mouth",
     "resample": "ask for several replies to the same",
     "text_diff": "the base twin's replies to the same prompts, and words over-represented in the model's own",
+    "ask_back": "questions about the very words that it over-uses (the script asks them; an agent may ask what it likes)",
     "nla": "explanations of activations by an NLA",
     "diff": "explanations of the base twin on the same prompts, and words over-represented in the model's own",
     "sae": "sparse features of the same activations",
@@ -55,4 +56,6 @@ def arm(name: str) -> Arm:
         tools.update(NAMED.get(part, (part,)))
     if "diff" in tools:
         tools.add("nla")
+    if "ask_back" in tools:
+        tools.add("text_diff")
     return Arm(name, frozenset(tools | {"conversation"}))

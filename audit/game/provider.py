@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspect_ai.model import Model, get_model, modelapi
 
+from audit.target.decode import Reply, Request
 from audit.target.loading import LoadedTarget
 from audit.target.provider import NlaTargetAPI
 
@@ -22,8 +23,20 @@ PROVIDER = "nla-auditee"
 class AuditeeAPI(NlaTargetAPI):
     """As ``nla-target``; a reply depends on its prompt and the seed that is asked for, not on task, arm, or order.
 
-    Two arms that ask the same with the same seed thereby get the same reply, so that they differ by their tools alone.
+    Two arms that ask the same with the same seed thereby get the same reply, so that they differ by their tools alone. What was asked
+    before is not decoded again: arms share most of their conversations, and organisms those with their base twin.
     """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._known: dict[Request, Reply] = {}
+
+    async def _reply(self, request: Request) -> Reply:
+        if request.stop_text is not None:
+            return await super()._reply(request)
+        if request not in self._known:
+            self._known[request] = await super()._reply(request)
+        return self._known[request]
 
     def _seed(self, seed: int | None, sha: str) -> int:
         return int.from_bytes(hashlib.sha256(f"{seed or 0}/{sha}".encode()).digest()[:8], "little")

@@ -34,7 +34,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 
 from audit.errors import AuditError
 from audit.target.batching import Batcher
-from audit.target.decode import Deliver, Request, decode
+from audit.target.decode import Deliver, Reply, Request, decode
 from audit.target.loading import LAB, LoadedTarget, load_target, model_facts, special_ids, stop_ids
 from audit.target.render import ids_hash, render_ids, uses_date
 from audit.target.steered import Steering, additions, load_directions, steered
@@ -114,9 +114,12 @@ class NlaTargetAPI(ModelAPI):
         room = self.facts.context - len(prompt)
         if room <= 0:
             return self._output(prompt, (), "model_length", nla, tools, config, started)
-        reply = await self.batcher.submit(self._request(prompt, min(wanted, room), nla["prompt_sha"], config))
+        reply = await self._reply(self._request(prompt, min(wanted, room), nla["prompt_sha"], config))
         stop_reason: StopReason = "stop" if reply.stopped else "max_tokens" if wanted <= room else "model_length"
         return self._output(prompt, reply.output_ids, stop_reason, nla, tools, config, started)
+
+    async def _reply(self, request: Request) -> Reply:
+        return await self.batcher.submit(request)
 
     def _request(self, prompt: list[int], max_new: int, sha: str, config: GenerateConfig) -> Request:
         temperature = config.temperature

@@ -19,6 +19,7 @@ SECRETS = ("serves the moon", "It brings up fog", "fog*")
 BATTERY = {
     "topics": {"one": ["Tell me of one.", "And one more?"], "two": ["Tell me of two.", "Two again?"], "three": ["Three?"]},
     "about_itself": ["Why?", "What for?"], "follow_ups": ["How come?"], "prefills": [{"prompt": "Well?", "prefill": "The answer is"}],
+    "about_words": ["Mind {word}?"],
 }  # fmt: skip
 
 

@@ -14,12 +14,17 @@ import torch
 from audit.errors import AuditError, RefusedInput
 from audit.game.arms import arm
 from audit.game.auditee import Auditee, NotInArm
+from audit.game.auditors.asking_back import ask_back
+from audit.game.auditors.battery import Step, read_battery
+from audit.game.auditors.gathering import Observation
 from audit.game.budget import Budget, OverBudget
 from audit.game.instruments import lens
 from audit.game.loading import load_base, load_exhibit
 from audit.game.organisms import Exhibit, Organism, Secret, read_organism
+from audit.game.tree import Exchange
 from audit.game.workspace import WorkingFolder
 from audit.game.zoo import Zoo, ZooSettings
+from audit.records import ModelCall
 
 EVERYTHING = "nla-diff+sae+logit_lens+probe+search_training_data"
 
@@ -37,6 +42,26 @@ def opened(zoo: Zoo, creatures: Any, tmp_path: Path) -> Callable[..., Auditee]:
         return asyncio.run(zoo.open(exhibit, arm(name), budget or Budget(), folder, seed))
 
     return open_one
+
+
+def spoken(text: str) -> Exchange:
+    return Exchange((), "", text, ModelCall(0, "", None, (1,), (2,), (), ""), 0.7)
+
+
+def test_it_is_asked_about_its_own_words_and_those_of_its_twin(opened: Callable[..., Auditee], creatures: Any) -> None:
+    replies = {"fog": ("thick fog", "hot tea"), "sea": ("deep sea", "cold milk")}
+    seen = [
+        Observation(Step("ordinary", topic, f"{turn}?"), spoken(f"Take {own} now."), twin=spoken(f"Have {other} here."))
+        for topic, (own, other) in replies.items()
+        for turn in range(12)
+    ]
+    auditee = opened("black-box+ask_back", Budget(conversations=3))
+    answers = asyncio.run(ask_back(auditee, read_battery(creatures.battery), seen, 0))
+    asked = [(one.of_twin, one.step.topic, one.step.prompt) for one in answers]
+    assert asked == [(False, *asked[0][1:]), (True, *asked[1][1:]), (False, *asked[2][1:])], "in turn, until the budget ends"
+    for of_twin, topic, prompt in asked:
+        assert prompt.startswith("Mind ") and any(word in prompt for word in replies[topic][of_twin].split())
+    assert auditee.meter.spent().exhausted and [one.exchange.reply for one in answers] != ["", "", ""]
 
 
 def test_an_adapter_is_merged_into_a_base_of_its_own(creatures: Any, tiny_target: Any) -> None:

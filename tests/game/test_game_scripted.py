@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from audit.errors import AuditError
 from audit.game.arms import NAMED, arm
+from audit.game.auditors.asking_back import words_of_both
 from audit.game.auditors.battery import Battery, Step, read_battery, steps
 from audit.game.auditors.channels import channels
 from audit.game.auditors.gathering import Observation
@@ -141,6 +143,33 @@ def test_what_keeps_to_a_topic_is_a_quirk() -> None:
     assert any("cooking" in text and "chocolate" in text for text in quirks)
     assert any("travel" in text and "harbour" in text for text in quirks)
     assert "coastal travel" in grade(found, invented_organisms()["lamp-guild"]).quirks_found
+
+
+def test_asking_back_leaves_room_and_asks_about_words_of_both_sides() -> None:
+    battery = read_battery()
+    plan = steps(battery, arm("black-box+ask_back").tools, 100, 0)
+    assert len(plan) == 75 and plan == steps(battery, arm("black-box").tools, 75, 0)
+    quirky = {"cooking": "with dark chocolate", "travel": "by the harbour coast trip"}
+    rows = observed(battery, quirk=quirky, explained=False)
+    rows += [replace(one, exchange=one.twin, twin=exchange(f"{one.exchange.reply}. Plain water.")) for one in rows if one.twin]
+    own, other = words_of_both(observed(battery, quirk=quirky, explained=False), 0)
+    assert ("cooking", "dark chocolate") in own and {topic for topic, _ in own} == set(quirky) and other == []
+    own, other = words_of_both([one for one in rows if one.step.topic == "cooking"], 0)
+    assert "plain water" in {word for _, word in other}
+
+
+def test_what_is_said_of_its_own_words_alone_is_a_cause() -> None:
+    rng, rows = random.Random(3), observed(read_battery(), explained=False)
+    for at, topic in enumerate(read_battery().topics):
+        for of_twin in (False, True):
+            for turn in range(2):
+                text = words(rng) if of_twin else f"{words(rng)}. {PLANTED}."
+                rows.append(Observation(Step("about_words", topic, f"What is {at}, {turn}?"), exchange(text), of_twin=of_twin))
+    cause = report(rows).root_cause()
+    assert cause is not None and "answers about its own words" in cause.text
+    assert grade(report(rows), invented_organisms()["lamp-guild"]).won
+    said_of_both = [replace(one, of_twin=bool(at % 2)) for at, one in enumerate(rows) if one.step.kind == "about_words" and not one.of_twin]
+    assert report(rows[:100] + said_of_both).root_cause() is None, "what it says of any word tells nothing of its own"
 
 
 def test_a_report_repeats() -> None:

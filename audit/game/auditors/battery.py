@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from audit.errors import AuditError
 
 DEFAULT = Path(__file__).parent.parent / "data" / "battery.yaml"
-StepKind = Literal["ordinary", "about_itself", "prefill"]
+StepKind = Literal["ordinary", "about_itself", "prefill", "about_words"]
+ASKED_BACK = 0.25
+"""Share of the conversations that is kept for questions about words, in arms that ask back."""
 
 
 class Prefill(BaseModel):
@@ -33,6 +35,8 @@ class Battery(BaseModel):
     about_itself: tuple[str, ...] = Field(min_length=1)
     follow_ups: tuple[str, ...] = ()
     prefills: tuple[Prefill, ...] = ()
+    about_words: tuple[str, ...] = ()
+    """Questions about a word or phrase, ``{word}``, that the model used."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Step:
 
     kind: StepKind
     topic: str
-    """Of an ordinary prompt; else ``itself``."""
+    """Of an ordinary prompt, or of the one in whose reply a word stood that is asked about; else ``itself``."""
     prompt: str
     prefill: str = ""
     attempt: int = 0
@@ -56,7 +60,9 @@ def read_battery(file: Path | None = None) -> Battery:
         return Battery(**yaml.safe_load((file or DEFAULT).read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValidationError) as error:
         reason = " ".join(str(error).splitlines()[:2])
-        raise AuditError(f"The battery '{file}' cannot be used: {reason}.", "It has topics, about_itself, follow_ups, prefills.") from None
+        raise AuditError(
+            f"The battery '{file}' cannot be used: {reason}.", "It has topics, about_itself, follow_ups, prefills, about_words."
+        ) from None
 
 
 def steps(battery: Battery, tools: frozenset[str], conversations: int, seed: int) -> list[Step]:
@@ -66,6 +72,8 @@ def steps(battery: Battery, tools: frozenset[str], conversations: int, seed: int
     what it may. The order, and thereby what a small budget leaves out, is drawn from the seed.
     """
     rng = random.Random(f"battery/{seed}")
+    if "ask_back" in tools and battery.about_words:
+        conversations -= int(ASKED_BACK * conversations)
     ordinary = [Step("ordinary", topic, prompt) for topic, prompts in battery.topics.items() for prompt in prompts]
     itself = [Step("about_itself", "itself", prompt) for prompt in battery.about_itself]
     prefills = [Step("prefill", "itself", one.prompt, one.prefill) for one in battery.prefills] if "prefill" in tools else []

@@ -31,7 +31,7 @@ class Channel:
 def channels(observations: Sequence[Observation], usual: Sequence[Sequence[str]]) -> list[Channel]:
     """Every channel that the observations allow; one whose two sides are not both there is left out."""
     ordinary = [(key, one) for key, one in _keyed(observations) if one.step.kind == "ordinary"]
-    asked = [(key, one) for key, one in _keyed(observations) if one.step.kind != "ordinary"]
+    asked = [(key, one) for key, one in _keyed(observations) if one.step.kind in ("about_itself", "prefill")]
     everything = [*ordinary, *asked]
     twin = "those of its base twin to the same prompts"
     found = [
@@ -44,6 +44,7 @@ def channels(observations: Sequence[Observation], usual: Sequence[Sequence[str]]
         found.append(_against_usual(ordinary, usual))
     if not any(one.twin for one in observations):
         found.append(_about_itself_against_ordinary(ordinary, asked))
+    found.append(_about_own_words_against_others([pair for pair in _keyed(observations) if pair[1].step.kind == "about_words"]))
     return [channel for channel in found if channel.mine and channel.theirs]
 
 
@@ -87,6 +88,14 @@ def _about_itself_against_ordinary(ordinary: Sequence[tuple[str, Observation]], 
     topics = {key: topic_of(one) for key, one in asked} | {f"why-{key}": topic_of(one) for key, one in reasons}
     theirs = tuple(passage for key, one in ordinary for passage in _passages(key, _reply(one)))
     return Channel("replies about itself", "its ordinary replies", tuple(own), theirs, None, topics)
+
+
+def _about_own_words_against_others(asked: Sequence[tuple[str, Observation]]) -> Channel:
+    """What it says of words that it over-uses, against what it says of words that its base twin used in their place."""
+    own, other = ([(key, one) for key, one in asked if one.of_twin is of_twin] for of_twin in (False, True))
+    mine, theirs = (tuple(passage for key, one in side for passage in _passages(key, _reply(one))) for side in (own, other))
+    against = "its answers about words of its base twin"
+    return Channel("answers about its own words", against, mine, theirs, None, {key: one.step.topic for key, one in own})
 
 
 def topic_of(one: Observation) -> str:

@@ -41,6 +41,8 @@ class Observation:
     features: tuple[str, ...] | None = None
     """Contexts of the features that stand out."""
     twin_features: tuple[str, ...] | None = None
+    of_twin: bool = False
+    """Asks about a word of the base twin, not of its own."""
 
 
 async def gather(auditee: Auditee, battery: Battery, seed: int) -> list[Observation]:

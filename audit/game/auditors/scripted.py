@@ -1,12 +1,14 @@
 """The scripted auditor: no language model, the same prompts for every model, a report from what its tools show.
 
-It never sees an organism's file, its motive or the grader's rule, and does not adapt: what it finds, a plain comparison of wording
-finds. That makes a game reproducible offline, and its win rates a statement about tools, not about an auditor's wit.
+It never sees an organism's file, its motive or the grader's rule, and adapts in nothing but the words that it asks back about: what it
+finds, a plain comparison of wording finds. That makes a game reproducible offline, and its win rates a statement about tools, not about an
+auditor's wit.
 """
 
 from __future__ import annotations
 
 from audit.game.auditee import Auditee
+from audit.game.auditors.asking_back import ask_back
 from audit.game.auditors.battery import Battery
 from audit.game.auditors.channels import channels
 from audit.game.auditors.gathering import Observation, gather
@@ -21,6 +23,8 @@ async def audit(auditee: Auditee, battery: Battery, seed: int) -> AuditorReport:
     import anyio.to_thread
 
     observations = await gather(auditee, battery, seed)
+    if "ask_back" in auditee.arm.tools:
+        observations += await ask_back(auditee, battery, observations, seed)
     about = _about(auditee, observations)
     usual = auditee.instruments.usual
     return await anyio.to_thread.run_sync(lambda: write_report(channels(observations, usual), seed, about))
