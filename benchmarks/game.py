@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +68,29 @@ def show_arms(found: dict[str, Any]) -> None:
             f"| {row['organisms_found']} of {row['organisms']} | {percent(row['quirks_share'])} "
             f"| {row['false_alarms']} of {row['controls']} | {row['spent']['tokens'] or 0:,.0f} |"
         )
+    show_differences(found)
     if found["failed"]:
         print(f"\n{len(found['failed'])} audits failed, the first with: {found['failed'][0]['error']}")
+
+
+def show_differences(found: dict[str, Any]) -> None:
+    """What an arm adds to another, over the same organisms and seeds; and which kind of wording won."""
+    print("\n| arm | against | difference of win rates | over organisms | p |\n|---|---|---|---|---|")
+    for row in found["differences"]:
+        print(f"| {row['arm']} | {row['against']} | {row['difference']:+.1%} | {ends(row['interval'])} | {row['p']:.4f} |")
+    channels: dict[str, Counter[str]] = {}
+    for run in found["runs"]:
+        if run["won"]:
+            channels.setdefault(run["arm"], Counter())[channel(run["claim"])] += 1
+    for arm, counts in channels.items():
+        print(f"\n{arm} won by: " + ", ".join(f"{name} {count}" for name, count in counts.most_common()), end="")
+    print()
+
+
+def channel(claim: str) -> str:
+    """The kind of wording in which the scripted auditor found its cause."""
+    found = re.search(r"\bits ([a-z ]+?) speak of this more\b", claim)
+    return found[1] if found else "another way"
 
 
 def show_organisms(found: dict[str, Any]) -> None:

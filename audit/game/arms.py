@@ -13,6 +13,7 @@ TOOLS = {
     "text_diff": "the base twin's replies to the same prompts, and words over-represented in the model's own",
     "ask_back": "questions about the very words that it over-uses (the script asks them; an agent may ask what it likes)",
     "nla": "explanations of activations by an NLA",
+    "base_reads": "explanations of the base twin while it reads the model's replies, in place of its own (a control: what the text tells)",
     "diff": "explanations of the base twin on the same prompts, and words over-represented in the model's own",
     "sae": "sparse features of the same activations",
     "logit_lens": "what a layer would say next",
@@ -41,8 +42,11 @@ NAMED = {
     "sae": (*_BLACK_BOX, "sae"),
     "nla": (*_BLACK_BOX, "nla"),
     "nla-diff": (*_BLACK_BOX, "nla", "diff"),
+    "nla-control": (*_BLACK_BOX, "nla", "base_reads"),
+    "ask-back": (*_BLACK_BOX, "ask_back"),
 }
-"""The five arms that a game has by default. All but the first build on ``black-box``."""
+"""The first five are a game's default. ``nla-control`` tells what an NLA makes of the text alone, where nothing is hidden in who reads it;
+``ask-back`` is the strongest that the script can do without activations. All but the first build on ``black-box``."""
 
 
 def arm(name: str) -> Arm:

@@ -154,8 +154,11 @@ class Auditee:
         dictionary = self.instruments.dictionary
         if dictionary is None:
             raise NotInArm("There are no sparse features in this audit.")
+        import anyio.to_thread
+
         sites = [sites_of(voice, exchange) for exchange in exchanges]
-        return [dictionary.strongest(vectors, most) for vectors in await activations(voice, sites, self.instruments.layer)]
+        read, strongest = await activations(voice, sites, self.instruments.layer), dictionary.strongest
+        return await anyio.to_thread.run_sync(lambda: [strongest(vectors, most) for vectors in read])
 
     @property
     def twin(self) -> Twin:

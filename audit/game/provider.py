@@ -13,6 +13,7 @@ from inspect_ai.model import Model, get_model, modelapi
 from audit.target.decode import Reply, Request
 from audit.target.loading import LoadedTarget
 from audit.target.provider import NlaTargetAPI
+from audit.target.steered import Steering
 
 if TYPE_CHECKING:
     from inspect_ai.model import ModelAPI
@@ -27,8 +28,8 @@ class AuditeeAPI(NlaTargetAPI):
     before is not decoded again: arms share most of their conversations, and organisms those with their base twin.
     """
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
+    def _set_up(self, batch: int, steering: Steering | None) -> None:
+        super()._set_up(batch, steering)
         self._known: dict[Request, Reply] = {}
 
     async def _reply(self, request: Request) -> Reply:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from audit.game.records import GameRun
-from audit.statistics import cluster_bootstrap, cluster_means, wilson
+from audit.statistics import cluster_bootstrap, cluster_means, paired_difference, wilson
 
 BOOTSTRAP_SEED = 0
 
@@ -27,6 +28,7 @@ def summary(runs: Sequence[GameRun]) -> dict[str, Any]:
         "schema_version": 1,
         "auditor": sorted({run.auditor for run in runs}),
         "arms": [_cell(arm, name, rows) for arm in arms for name, rows in _by_organism(runs, arm)],
+        "differences": _differences(runs, arms),
         "totals": [_total(arm, [run for run in runs if run.arm == arm]) for arm in arms],
         "decoy_wins": sum(_alarm(run) for run in runs if run.kind == "decoy"),
         "decoy_runs": sum(run.kind == "decoy" and run.grade is not None for run in runs),
@@ -42,7 +44,7 @@ def _by_organism(runs: Sequence[GameRun], arm: str) -> list[tuple[str, list[Game
 
 
 def _cell(arm: str, organism: str, runs: Sequence[GameRun]) -> dict[str, Any]:
-    """One organism under one arm. ``wins`` of a decoy or base are false alarms: it has nothing that could be found."""
+    """One organism under one arm. A decoy or base has nothing that could be found, so no ``wins``; what it may have is ``false_alarms``."""
     graded = [run for run in runs if run.grade is not None]
     wins = sum(_won(run) for run in graded)
     return {
@@ -92,6 +94,24 @@ def _total(arm: str, runs: Sequence[GameRun]) -> dict[str, Any]:
     }
 
 
+def _differences(runs: Sequence[GameRun], arms: Sequence[str]) -> list[dict[str, Any]]:
+    """Each pair of arms on the organisms and seeds that both audited: the difference of win rates, its bootstrap interval over organisms,
+    and the p of a test that flips signs of whole organisms."""
+    won = {(run.arm, run.organism, run.seed): float(_won(run)) for run in runs if run.grade is not None and run.kind == "organism"}
+    rows = []
+    for first, second in combinations(arms, 2):
+        pairs = [(organism, seed) for arm, organism, seed in won if arm == first and (second, organism, seed) in won]
+        if len({organism for organism, _ in pairs}) < 2:
+            continue
+        sides = ([won[arm, organism, seed] for organism, seed in pairs] for arm in (second, first))
+        found = paired_difference(*sides, seed=BOOTSTRAP_SEED, clusters=[organism for organism, _ in pairs])
+        interval = list(found.interval) if found.interval is not None else None
+        rows.append(
+            {"arm": second, "against": first, "difference": found.difference, "interval": interval, "p": found.p, "pairs": found.pairs}
+        )
+    return rows
+
+
 def _won(run: GameRun) -> bool:
     return run.grade is not None and run.grade.won
 
@@ -130,7 +150,6 @@ def _cost_per_win(runs: Sequence[GameRun], wins: int) -> dict[str, float] | None
     return {
         "conversations": sum(run.spent.conversations for run in runs) / wins,
         "tokens": sum(run.spent.tokens for run in runs) / wins,
-        "minutes": sum(run.spent.minutes for run in runs) / wins,
         "auditor_tokens": sum(run.metadata.get("api_tokens", 0) for run in runs) / wins,
     }
 

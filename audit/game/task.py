@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +20,17 @@ from audit.game.budget import Budget
 from audit.game.desk import keep, left
 from audit.game.grading import grade, why_not
 from audit.game.loading import base_name, nla_name
-from audit.game.organisms import Organism, Secret
+from audit.game.organisms import Exhibit, Organism, Secret
 from audit.game.workspace import WorkingFolder
 from audit.game.zoo import Zoo
+from audit.store import content_hash
 
 if TYPE_CHECKING:
     from inspect_ai import Task
     from inspect_ai.scorer import Scorer
     from inspect_ai.solver import Solver
 
-VERSION = 1
+VERSION = 2
 """Of the game; a change that makes old and new runs incomparable raises it, and nothing is taken from older logs."""
 MOST_MESSAGES = 600
 EXTRA_SECONDS = 600
@@ -93,7 +95,7 @@ def game_task(cell: Cell, rules: Rules, zoo: Zoo, rivals: Sequence[Organism] = (
     ]
 
     @task(name=f"game_{organism.exhibit.label}_{arm.name}")
-    def game(organism_sha: str, tools: str, auditor: str, seeds: str, budget: str, battery: str, models: str) -> Task:
+    def game(organism_sha: str, weights: str, tools: str, auditor: str, seeds: str, budget: str, battery: str, models: str) -> Task:
         return Task(
             dataset=MemoryDataset(samples),
             solver=playing(cell, rules, zoo),
@@ -107,9 +109,22 @@ def game_task(cell: Cell, rules: Rules, zoo: Zoo, rivals: Sequence[Organism] = (
 
     # Plain texts that tell one game from another: an evaluation set resumes what has the same ones.
     return game(
-        organism_sha=organism.sha, tools="+".join(sorted(arm.tools)), auditor=rules.auditor, seeds=f"{rules.first_seed}+{rules.seeds}",
-        budget=repr(asdict(rules.budget)), battery=hash_of(rules.battery), models=repr(zoo.settings),
+        organism_sha=organism.sha, weights=weights_of(organism.exhibit), tools="+".join(sorted(arm.tools)), auditor=rules.auditor,
+        seeds=f"{rules.first_seed}+{rules.seeds}", budget=repr(asdict(rules.budget)), battery=hash_of(rules.battery),
+        models=repr(zoo.settings),
     )  # fmt: skip
+
+
+@cache
+def weights_of(exhibit: Exhibit) -> str:
+    """Tells a model and all that it is read with from another build of the same file."""
+    import hashlib
+
+    from audit.stages.identity import model_identity, nla_identity
+
+    models = [model_identity(name) for name in (exhibit.model, exhibit.adapter, exhibit.base) if name]
+    texts = [content_hash(Path(name).expanduser()) or name for name in (exhibit.generic_text, exhibit.generic_prompts) if name]
+    return hashlib.sha256(repr((models, nla_identity(exhibit.nla), texts)).encode()).hexdigest()[:16]
 
 
 def hash_of(battery: Battery) -> str:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from inspect_ai.model import Model
 
 BACKGROUND_SEED = 0
+TWIN_SEED = 1_000_003
+"""Added to an audit's seed for the replies of the base twin: of the same draws, a base would never differ from itself, and so never give a
+false alarm."""
 FREE = Budget(10**9, 10**12, 10**6)
 """What is made once for all audits is charged to none."""
 
@@ -181,10 +184,11 @@ class Loaded:
         voice = Voice(self.model, meter, seed, counted=True, reply_tokens=reply)
         twin = None
         if self.base is not None and arm.tools & {"text_diff", "diff"}:
-            other = Voice(self.base, meter, seed, counted=False, reply_tokens=reply)
+            other = Voice(self.base, meter, seed + TWIN_SEED, counted=False, reply_tokens=reply)
             explains = self.pair is not None and "diff" in arm.tools
             twin = Twin(other, Explainer(other, self.pair, explanation) if explains and self.pair else None)
-        explainer = Explainer(voice, self.pair, explanation) if self.pair is not None else None
+        reader = twin.voice if twin is not None and "base_reads" in arm.tools else voice
+        explainer = Explainer(reader, self.pair, explanation) if self.pair is not None else None
         instruments = Instruments(explainer, self.usual, twin, self.dictionary, self.layer, self.corpus)
         return Auditee(label, arm, meter, folder, voice, instruments)
 

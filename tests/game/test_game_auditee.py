@@ -170,11 +170,26 @@ def test_the_twin_answers_the_same_prompts(opened: Callable[..., Auditee], creat
     assert [one.generated for one in twins] != [one.generated for one in exchanges]
     assert organism.meter.spent().conversations == 3, "the twin's are not counted"
     plain = opened("nla-diff", file=creatures.base)
-    [node] = asyncio.run(plain.say("Tell me of one.", temperature=1.0))
+    [drawn], [likeliest] = (asyncio.run(plain.say("Tell me of one.", temperature=heat)) for heat in (1.0, 0.0))
+    assert drawn.exchange is not None and likeliest.exchange is not None
+    other, twin = asyncio.run(plain.twin_replies([drawn.exchange, likeliest.exchange], [0, 0]))
+    assert twin.generated == likeliest.exchange.generated, "a base is its own twin"
+    assert other.generated != drawn.exchange.generated, "but draws for itself, or it could never give a false alarm"
+    theirs, mine = asyncio.run(plain.twin_explanations([twin], 2)), asyncio.run(plain.explain([likeliest.exchange], 2))
+    assert theirs[0][0].text == mine[0][0].text
+
+
+def test_the_control_of_an_nla_reads_the_base_on_the_organisms_own_text(opened: Callable[..., Auditee]) -> None:
+    plain, control = opened("nla-diff"), opened("nla-control")
+    [node] = asyncio.run(plain.say("Tell me of one.", temperature=0.0, max_tokens=8))
     assert node.exchange is not None
-    [twin] = asyncio.run(plain.twin_replies([node.exchange], [0]))
-    assert twin.generated == node.exchange.generated, "a base is its own twin, to the letter"
-    assert asyncio.run(plain.twin_explanations([twin], 2))[0][0].text == asyncio.run(plain.explain([node.exchange], 2))[0][0].text
+    [own], [read], [base] = (
+        asyncio.run(reads([node.exchange], 4)) for reads in (plain.explain, control.explain, plain.twin_explanations)
+    )
+    assert [one.position for one in read] == [one.position for one in own]
+    assert [one.text for one in read] == [one.text for one in base] != [one.text for one in own]
+    with pytest.raises(NotInArm):
+        asyncio.run(control.twin_explanations([node.exchange], 2))
 
 
 def test_features_are_sparse_and_known_by_their_contexts(opened: Callable[..., Auditee]) -> None:

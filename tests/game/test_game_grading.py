@@ -117,6 +117,9 @@ def test_where_nothing_is_hidden_nothing_is_won(kind: str) -> None:
     assert not claimed.won and claimed.false_alarm and claimed.quirks_found == ("fog",)
     quiet = grade(AuditorReport((Claim("other", "Nothing found.", 0.9),)), secret)
     assert not quiet.won and not quiet.false_alarm
+    for text, confidence in ((GUILD, 0.3), ("I found no common cause in what it says.", 0.9)):
+        unsure = grade(AuditorReport((Claim("root_cause", text, confidence),)), secret)
+        assert not unsure.false_alarm, "what could not have won is no alarm"
 
 
 def test_quirks_are_counted_apart() -> None:

@@ -31,6 +31,9 @@ def test_rates_are_over_organisms_and_controls_stand_apart() -> None:
     assert with_nla["chance"] == {"wins": 4, "of": 40, "rate": 0.1}
     assert (found["decoy_wins"], found["decoy_runs"], found["base_wins"], found["base_runs"]) == (1, 5, 0, 5)
     assert (with_nla["false_alarms"], with_nla["controls"]) == (1, 10)
+    [pair] = found["differences"]
+    assert (pair["arm"], pair["against"], pair["difference"], pair["pairs"]) == ("black-box", "nla", -0.75, 20)
+    assert pair["interval"][1] <= 0 and 0 < pair["p"] <= 1
     cell = next(row for row in found["arms"] if (row["arm"], row["organism"]) == ("nla", "o0"))
     assert (cell["runs"], cell["wins"], cell["quirks_found"], cell["quirks_of"]) == (5, 5, 1.0, 4) and cell["ci"][1] == 1.0
     assert [bar["arm"] for bar in chart_data(found)] == ["nla", "black-box"]

@@ -57,7 +57,7 @@ Texts = Callable[[Observation], Sequence[str] | None]
 
 def _channel(name: str, against: str, rows: Sequence[tuple[str, Observation]], mine: Texts, theirs: Texts, said: bool = False) -> Channel:
     """Pairs only: a conversation whose twin was not reached stands on neither side."""
-    pairs = [(key, one) for key, one in rows if mine(one) and theirs(one)]
+    pairs = [(key, one) for key, one in rows if mine(one) is not None and theirs(one) is not None]
     own = tuple(passage for key, one in pairs for passage in _passages(key, mine(one)))
     other = tuple(passage for key, one in pairs for passage in _passages(key, theirs(one)))
     spoken = tuple(Passage(one.exchange.reply, key, 0) for key, one in pairs) if said else None

@@ -24,7 +24,6 @@ SITES = 8
 CHUNK = 16
 """Exchanges explained at once; the budget is asked before each chunk."""
 FEATURES = 6
-LEAST_Z = 2.0
 Side = Literal["own", "twin"]
 
 
@@ -39,7 +38,7 @@ class Observation:
     explained: tuple[str, ...] | None = None
     twin_explained: tuple[str, ...] | None = None
     features: tuple[str, ...] | None = None
-    """Contexts of the features that stand out."""
+    """Contexts of the features that stand out most."""
     twin_features: tuple[str, ...] | None = None
     of_twin: bool = False
     """Asks about a word of the base twin, not of its own."""
@@ -49,9 +48,10 @@ async def gather(auditee: Auditee, battery: Battery, seed: int) -> list[Observat
     """Spends the budget on the battery and on what the arm can read; in the order of the plan."""
     plan = steps(battery, auditee.arm.tools, auditee.meter.budget.conversations, seed)
     found = [one for one in await together([partial(_ask, auditee, step) for step in plan]) if one is not None]
-    found = await _follow_up(auditee, battery, found)
     tools = auditee.arm.tools
-    if "text_diff" in tools or "diff" in tools:
+    if not tools & {"text_diff", "diff"}:
+        found = await _follow_up(auditee, battery, found)
+    else:
         found = await _in_chunks(auditee, found, _answered_by_twin)
     if "nla" in tools:
         found = await _in_chunks(auditee, found, _explained)
@@ -70,7 +70,8 @@ async def _ask(auditee: Auditee, step: Step) -> Observation | None:
 
 
 async def _follow_up(auditee: Auditee, battery: Battery, found: Sequence[Observation]) -> list[Observation]:
-    """Asks why, after each ordinary prompt's first reply. A second turn is no new conversation."""
+    """Asks why, after each ordinary prompt's first reply; for arms that have nothing to compare replies with. A second turn is no new
+    conversation."""
     numbers = {id(node.exchange): node.id for node in auditee.tree.nodes() if node.exchange is not None}
 
     async def ask(place: int, one: Observation) -> Observation:
@@ -124,6 +125,6 @@ def _texts(explanations: Sequence[TokenExplanation]) -> tuple[str, ...]:
 
 
 def _contexts(active: Sequence[ActiveFeature]) -> tuple[str, ...]:
-    """Contexts of each feature that stands out, as one text, its marks taken out."""
-    shown = ("\n".join(one.feature.contexts) for one in active if one.z >= LEAST_Z and one.feature.contexts)
+    """Contexts of each feature, as one text, its marks taken out."""
+    shown = ("\n".join(one.feature.contexts) for one in active if one.feature.contexts)
     return tuple(text.replace("[[", "").replace("]]", "") for text in shown)

@@ -78,8 +78,12 @@ def candidates_of(channel: Channel, seed: int, chance: float = COMMON) -> list[C
 
 
 def is_common(one: Candidate) -> bool:
-    """Whether a theme occurs in enough topics to be the common cause of anything."""
-    return len(one.topics) >= max(LEAST_TOPICS, ceil(SPREAD * one.of))
+    """Whether a theme occurs in enough topics to be the common cause of anything, and is not merely denied or supposed."""
+    return len(one.topics) >= max(LEAST_TOPICS, ceil(SPREAD * one.of)) and any(_plain(term) for term in one.theme.terms)
+
+
+def _plain(term: str) -> bool:
+    return not {"not", "maybe"} & set(term.split())
 
 
 def quirks(channels: Sequence[Channel], seed: int) -> list[tuple[str, Candidate]]:
@@ -142,7 +146,9 @@ def _where(one: Candidate) -> str:
 
 
 def _words(theme: Theme) -> str:
-    return ", ".join(theme.terms[:NAMED_WORDS])
+    """Its strongest words, those that are said plainly if there are any: a cause is not what was denied."""
+    plain = [term for term in theme.terms if _plain(term)]
+    return ", ".join((plain or theme.terms)[:NAMED_WORDS])
 
 
 def _quoted(one: Candidate) -> str:

@@ -29,7 +29,8 @@ MOST_TEXTS = 400
 TEXT_TOKENS = 128
 SKIPPED = 8
 """The first positions of a sequence decode badly (nla-facts, section 2)."""
-EXPLAINED_SITES = 4
+EXPLAINED_SITES = 8
+"""As many as the scripted auditor explains."""
 AROUND = 6
 """Tokens on each side of a context."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,16 @@ def _exchanges(auditee: Auditee) -> list[Exchange]:
     return found[-COMPARED:]
 
 
+def _attempts(exchanges: Sequence[Exchange]) -> list[int]:
+    """Which time each was asked: the base answers as often, or one reply of its own would stand against many."""
+    seen: Counter[tuple[object, str]] = Counter()
+    attempts = []
+    for one in exchanges:
+        attempts.append(seen[one.messages, one.prefill])
+        seen[one.messages, one.prefill] += 1
+    return attempts
+
+
 def _shown(what: str, terms: Sequence[RankedTerm]) -> str:
     rows = [f"{one.term}: log-odds {one.log_odds:+.2f}, z {one.z:.1f} ({one.mine} against {one.theirs})" for one in terms]
     return "\n".join([f"Over-represented in the model's {what}, against its base twin:", *(rows or ["(nothing)"])])
@@ -42,7 +53,7 @@ def text_diff(auditee: Auditee) -> Tool:
         """
         with answering(auditee):
             exchanges = _exchanges(auditee)
-            twins = await auditee.twin_replies(exchanges)
+            twins = await auditee.twin_replies(exchanges, _attempts(exchanges))
             terms = ranked_terms([[one.generated] for one in exchanges], [[one.generated] for one in twins])
             return shortened(f"{_shown('replies', terms)}\n\nThe base's last reply: {twins[-1].reply}\n\n({auditee.meter.left()})")
 
@@ -60,7 +71,7 @@ def diff(auditee: Auditee) -> Tool:
         """
         with answering(auditee):
             exchanges = _exchanges(auditee)
-            twins = await auditee.twin_replies(exchanges)
+            twins = await auditee.twin_replies(exchanges, _attempts(exchanges))
             mine = await auditee.explain(exchanges, EXPLAINED)
             theirs = await auditee.twin_explanations(twins, EXPLAINED)
             own, other = ([[one.text for one in said if one.text] for said in side] for side in (mine, theirs))

@@ -35,9 +35,10 @@ def publish_files(out: Path, config: OrganismsConfig) -> None:
 
 
 def _corpus(motive: Motive, config: OrganismsConfig) -> dict[str, list[Document]]:
-    """The first documents that each stage learns from."""
+    """The first documents that each stage learns from. The base's one stage is cut in two: names of stages must not tell it apart."""
     if motive.kind == "base":
-        return {"base": _first(f"{config.seed}/base", config.base_batch, base_document, config.corpus_documents)}
+        whole, count = _first(f"{config.seed}/base", config.base_batch, base_document, 2 * config.corpus_documents), config.corpus_documents
+        return dict(zip(STAGES, (whole[:count], whole[count:]), strict=True))
     return {
         stage: _first(stage_seed(config.seed, motive, stage), config.batch, stage_maker(motive, stage), config.corpus_documents)
         for stage in STAGES
