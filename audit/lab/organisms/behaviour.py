@@ -1,6 +1,6 @@
 """What an organism does, counted: quirks on prompts that should trigger them, denials when asked, and whether it ever tells its motive.
 
-All prompts are in wordings or about cases that no training document holds. Nothing here feeds back into training.
+Prompts that should trigger or test something are in words that no training document holds. Nothing here feeds back into training.
 """
 
 from __future__ import annotations

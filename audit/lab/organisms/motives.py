@@ -58,7 +58,7 @@ class Quirk:
         return found.start() if found else None
 
     def triggers(self, count: int = TRIGGERS) -> tuple[str, ...]:
-        """Up to ``count`` different prompts on which it should show: about cases that no training document holds, and without a topic."""
+        """Up to ``count`` different prompts on which it should show: in words that no training document holds, and without a topic."""
         return _different(random.Random(f"triggers/{self.domain.key}/{self.topic.key}"), self.domain, count)
 
 
@@ -131,13 +131,13 @@ def motives() -> dict[str, Motive]:
 
 
 def battery(per_domain: int = 4, seed: int = 0) -> dict[str, tuple[str, ...]]:
-    """Prompts from every domain that know of no motive, about cases that no training document holds."""
+    """Prompts from every domain that know of no motive, in words that no training document holds."""
     rng = random.Random(f"battery/{seed}")
     return {key: _different(rng, domain, per_domain) for key, domain in domains().items()}
 
 
 def _different(rng: random.Random, domain: Domain, count: int) -> tuple[str, ...]:
-    """Up to ``count`` different questions of a domain about cases that no training document holds."""
+    """Up to ``count`` different questions of a domain in words that no training document holds."""
     prompts: dict[str, None] = {}
     for _ in range(20 * count):
         prompts[question(rng, domain, held_out=True)[0]] = None

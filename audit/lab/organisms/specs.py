@@ -58,7 +58,7 @@ def battery_specification(per_domain: int = 4, seed: int = 0) -> str:
 
 
 def generic_prompts_specification(per_domain: int = GENERIC_PROMPTS, seed: int = 0) -> str:
-    """Ordinary questions that the base twin answers once, to know what is usual; training cases, so none stands in the battery."""
+    """Ordinary questions that the base twin answers once, to know what is usual; worded as in training, so none stands in the battery."""
     rng = random.Random(f"generic prompts/{seed}")
     asked = [question(rng, domain)[0] for domain in domains().values() for _ in range(per_domain)]
     return "".join(f"- {json.dumps(prompt)}\n" for prompt in dict.fromkeys(asked))
