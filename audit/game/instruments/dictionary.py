@@ -7,6 +7,7 @@ a feature by the contexts in which it is strongest, not by a model's summary of 
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from audit.game.instruments.reading import Array
 FEATURES = 256
 SPARSITY = 1.0
 MOST_VECTORS = 3000
+_ONE_AT_A_TIME = threading.Lock()
 EPOCHS = 3
 """Passes over the vectors; each is thousands of small regressions."""
 CONTEXTS = 5
@@ -99,10 +101,13 @@ def fit(background: Background, seed: int, features: int = FEATURES, sparsity: f
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Codes that are right to three digits instead of four are right enough, and one warning each would be thousands."""
+    """Codes that are right to three digits instead of four are right enough, and one warning each would be thousands.
+
+    Filters of warnings are the whole process's, so one thread at a time.
+    """
     from sklearn.exceptions import ConvergenceWarning
 
-    with warnings.catch_warnings():
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
 
