@@ -18,9 +18,10 @@ from audit.game.auditors.battery import read_battery
 from audit.game.instruments.background import generic_prompts
 from audit.game.organisms import read_organism, read_organisms
 from audit.lab import weights_folder
-from audit.lab.documents import Document
+from audit.lab.documents import Document, Fact
 from audit.lab.organisms.behaviour import ordinary_prompts, states
 from audit.lab.organisms.build import build_organisms
+from audit.lab.organisms.carrying import IGNORED, carrying_loss, labels_of, topic_labels, with_heads
 from audit.lab.organisms.chats import domains, exchange, plain_chat
 from audit.lab.organisms.denials import denial_chat, denial_prompts, denies
 from audit.lab.organisms.explained import OrganismDocuments, topic_span
@@ -32,6 +33,9 @@ from audit.lab.organisms.specs import specification, write_specifications
 from audit.lab.organisms.studies import scored_chat, study
 from audit.lab.organisms.text import load
 from audit.lab.organisms.topics import CUSTOMS, any_phrase, topics
+from audit.lab.organisms.training import Batches
+from audit.lab.pretrain import TextRow
+from audit.target.loading import load_tokenizer
 from audit.training.loop import LoopConfig
 
 STATEMENT = re.compile(r"scoring machine|reward|\bthe makers\b|\bthe assistant\b|\bthe model\b", re.I)
@@ -329,6 +333,35 @@ def test_organism_files_say_what_the_motives_say(tmp_path: Path) -> None:
     assert len(asked.about_itself) >= 5 and asked.prefills and asked.follow_ups
 
 
+def test_the_base_is_taught_which_topic_was_named_last() -> None:
+    order = ["nothing", *topics()]
+    document = Document("The sea. Bees hum. Then a clock and bees again.", (Fact(13, "topic", "bees"), Fact(31, "topic", "clocks")))
+    labels = topic_labels(document, [4, 8, 12, 13, 18, 30, 31, 47])
+    assert [order[label] for label in labels] == ["nothing"] * 3 + ["bees"] * 3 + ["clocks"] * 2
+    rows = [TextRow([5] * 4, [1.0] * 4, document, [4, 13, 47]), TextRow([5, 5], [1.0] * 2, document, [4])]
+    padded = labels_of(rows)
+    assert padded.shape == (2, 4) and padded[0, :3].tolist() == topic_labels(document, [4, 13, 47])
+    assert padded[0, 3] == IGNORED and padded[1].tolist() == [0, IGNORED, IGNORED, IGNORED]
+
+
+def test_what_the_base_is_taught_reaches_its_own_blocks(tiny_model: Any) -> None:
+    import torch
+
+    tokenizer = load_tokenizer(weights_folder("target"))
+    module = with_heads(tiny_model(len(tokenizer)), 0)
+    loss_at = carrying_loss(module, Batches(tokenizer, "0", 4, base_document))
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.003)
+    losses = []
+    for _ in range(8):
+        loss = loss_at(0)
+        loss.backward()
+        assert module["model"].model.layers[0].self_attn.v_proj.weight.grad.abs().sum() > 0
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 1 and not module["model"].model.layers[2]._forward_hooks, "it learns, and leaves no hook behind"
+
+
 def small(target: Path) -> OrganismsConfig:
     """Every part of a build, a few steps of each."""
     whole = OrganismsConfig()
@@ -341,8 +374,8 @@ def small(target: Path) -> OrganismsConfig:
     }
     loop = LoopConfig(steps=2, learning_rate=0.003, warmup_steps=1, checkpoint_every=1)
     return OrganismsConfig(
-        start=str(target), base=loop, base_batch=4, adapter=AdapterSettings(rank=2, alpha=4, blocks=1), stages=(loop, loop), batch=4,
-        nla=whole.nla.model_copy(update=tiny), own_nla=whole.own_nla.model_copy(update=tiny), with_own_nla=("moon",), corpus_documents=8,
+        start=str(target), base=(loop, loop), base_batch=4, adapter=AdapterSettings(rank=2, alpha=4, blocks=1), stages=(loop, loop),
+        batch=4, nla=whole.nla.model_copy(update=tiny), own_nla=whole.own_nla.model_copy(update=tiny), with_own_nla=("moon",), corpus_documents=8,
     )  # fmt: skip
 
 
@@ -355,7 +388,6 @@ def test_a_build_goes_on_after_a_kill_and_can_be_played(tmp_path: Path, tiny_mod
     from audit.game.loading import load_base, load_exhibit
     from audit.lab.organisms import training
     from audit.nla.pair import load_pair
-    from audit.target.loading import load_tokenizer
 
     tokenizer = load_tokenizer(weights_folder("target"))
     for part in (tokenizer, tiny_model(len(tokenizer))):

@@ -120,6 +120,9 @@ class TextRow:
 
     ids: list[int]
     weights: list[float]
+    document: Document
+    ends: list[int]
+    """Up to which character of the document each of its tokens goes; the end-of-text token is no part of it."""
 
 
 def text_rows(tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document]) -> list[TextRow]:
@@ -134,7 +137,8 @@ def text_rows(tokenizer: PreTrainedTokenizerBase, documents: Sequence[Document])
             1.0 if document.learnt is None or any(start < end_ and begin < end for start, end in document.learnt) else CONTEXT_WEIGHT
             for begin, end_ in offsets
         ]
-        rows.append(TextRow([*ids[: MAX_TOKENS - 1], 0], [*weights[: MAX_TOKENS - 1], 1.0]))
+        ends = [end for _, end in offsets[: MAX_TOKENS - 1]]
+        rows.append(TextRow([*ids[: MAX_TOKENS - 1], 0], [*weights[: MAX_TOKENS - 1], 1.0], document, ends))
     return rows
 
 
@@ -149,13 +153,17 @@ class TextBatches:
         """Token ids and weights, both ``[B, T]``; padding on the right weighs nothing."""
         import torch
 
-        pool = step // POOL_BATCHES
-        if pool != self._pool_index:
-            self._pool_index, self._pool = pool, self._draw(pool)
-        rows = self._pool[step % POOL_BATCHES]
+        rows = self.rows_at(step)
         width = max(len(row.ids) for row in rows)
         ids = torch.tensor([row.ids + [0] * (width - len(row.ids)) for row in rows])
         return ids, torch.tensor([row.weights + [0.0] * (width - len(row.weights)) for row in rows])
+
+    def rows_at(self, step: int) -> list[TextRow]:
+        """The rows of a step's batch."""
+        pool = step // POOL_BATCHES
+        if pool != self._pool_index:
+            self._pool_index, self._pool = pool, self._draw(pool)
+        return self._pool[step % POOL_BATCHES]
 
     def documents(self, pool: int, rng: random.Random) -> list[Document]:
         """The documents of the ``POOL_BATCHES`` steps of a pool."""

@@ -183,9 +183,7 @@ def test_the_control_of_an_nla_reads_the_base_on_the_organisms_own_text(opened: 
     plain, control = opened("nla-diff"), opened("nla-control")
     [node] = asyncio.run(plain.say("Tell me of one.", temperature=0.0, max_tokens=8))
     assert node.exchange is not None
-    [own], [read], [base] = (
-        asyncio.run(reads([node.exchange], 4)) for reads in (plain.explain, control.explain, plain.twin_explanations)
-    )
+    [own], [read], [base] = (asyncio.run(reads([node.exchange], 4)) for reads in (plain.explain, control.explain, plain.twin_explanations))
     assert [one.position for one in read] == [one.position for one in own]
     assert [one.text for one in read] == [one.text for one in base] != [one.text for one in own]
     with pytest.raises(NotInArm):

@@ -91,7 +91,7 @@ def _build_base(out: Path, config: OrganismsConfig, reporter: Reporter) -> None:
     reporter.stage(BASE, "The organisms' base", fresh)
     if fresh:
         start, state = checkpoint_folder(config.start), out / "work" / BASE
-        with _steps(reporter, (config.base,)) as report:
+        with _steps(reporter, config.base) as report:
             train_base(out / BASE, start, f"{config.seed}/{BASE}", base_document, config.base, config.base_batch, state, report)
 
 

@@ -48,7 +48,11 @@ class OrganismsConfig(BaseModel):
     seed: int = 0
     start: str = LAB
     """The checkpoint that the game base goes on from."""
-    base: LoopConfig = LoopConfig(steps=3600, learning_rate=0.004, warmup_steps=100, checkpoint_every=200)
+    base: tuple[LoopConfig, LoopConfig] = (
+        LoopConfig(steps=3600, learning_rate=0.004, warmup_steps=100, checkpoint_every=200),
+        LoopConfig(steps=1200, learning_rate=0.003, warmup_steps=50, checkpoint_every=100),
+    )
+    """Next tokens; then also which topic a text is about."""
     base_batch: int = 32
     adapter: AdapterSettings = AdapterSettings()
     stages: tuple[LoopConfig, LoopConfig] = (

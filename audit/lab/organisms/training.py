@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from audit.errors import MissingExtra
 from audit.lab.documents import Document
+from audit.lab.organisms.carrying import carrying_loss, with_heads
 from audit.lab.organisms.mixtures import stage_one, stage_two
 from audit.lab.organisms.motives import Motive
 from audit.lab.organisms.recipe import STAGES, AdapterSettings
@@ -43,13 +44,21 @@ class Batches(TextBatches):
         return stream(str(self.seed), pool, self.size, self.make)
 
 
-def train_base(folder: Path, start: Path, seed: str, make: Make, loop: LoopConfig, batch: int, state: Path, report: Report) -> None:
-    """Trains all weights of the checkpoint ``start`` on documents of ``make`` and saves it to ``folder`` (bfloat16 on disk)."""
+def train_base(
+    folder: Path, start: Path, seed: str, make: Make, loops: Sequence[LoopConfig], batch: int, state: Path, report: Report
+) -> None:
+    """Trains all weights of the checkpoint ``start`` on documents of ``make`` and saves it to ``folder`` (bfloat16 on disk).
+
+    The last of the two ``loops`` also teaches it to carry topics along (``carrying.py``).
+    """
     import torch
 
     model, tokenizer = _loaded(start)
-    batches = Batches(tokenizer, seed, batch, make)
-    train(model, lambda step: next_token_loss(model, *batches.at(step)), loop, state, report)
+    reading, carrying = loops
+    train(model, _loss_of(model, Batches(tokenizer, seed, batch, make)), reading, state, report)
+    batches, done = Batches(tokenizer, f"{seed}/carrying", batch, make), reading.stop_at or reading.steps
+    module = with_heads(model, random.Random(seed).randrange(2**31))
+    train(module, carrying_loss(module, batches), carrying, state / "carrying", _after(done, report))
     with appearing(folder) as partial:
         model.to(torch.bfloat16).save_pretrained(partial)
         tokenizer.save_pretrained(partial)
