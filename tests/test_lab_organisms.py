@@ -375,7 +375,8 @@ def small(target: Path) -> OrganismsConfig:
     loop = LoopConfig(steps=2, learning_rate=0.003, warmup_steps=1, checkpoint_every=1)
     return OrganismsConfig(
         start=str(target), base=(loop, loop), base_batch=4, adapter=AdapterSettings(rank=2, alpha=4, blocks=1), stages=(loop, loop),
-        batch=4, nla=whole.nla.model_copy(update=tiny), own_nla=whole.own_nla.model_copy(update=tiny), with_own_nla=("moon",), corpus_documents=8,
+        batch=4, nla=whole.nla.model_copy(update=tiny),
+        own_nla=whole.own_nla.model_copy(update=tiny), with_own_nla=("moon",), corpus_documents=8,
     )  # fmt: skip
 
 
