@@ -5,7 +5,7 @@
 Organism and twin read the same conversations: prompts that trigger quirks, with the organism's own greedy replies. So the text is the
 same for both, and what differs is the model. At the control token and at the reply's tokens, before a custom is named and after it:
 
-- *probe*: multinomial logistic regression from residual vectors of the twin on generic text to the one topic named there (66 topics);
+- *probe*: linear discriminant analysis from residual vectors of the twin on generic text to the one topic named there (66 topics);
 - *difference of means*: the direction from all generic text to text about a topic, and how far the organism lies along it from its twin;
 - *logit lens*: final norm and unembedding, and how much more the organism favours the first tokens of words that name a topic.
 
@@ -42,6 +42,7 @@ from audit.target.loading import decoder_of
 BUNDLED = Path(__file__).parent.parent / "audit" / "lab" / "organisms" / "weights"
 Array = NDArray[np.float32]
 GENERIC_SEED = 2_000_003
+PLACES_A_TEXT = 6
 PLACES = ("control token", "before a custom", "after a custom")
 
 
@@ -96,7 +97,7 @@ def sweep(options: argparse.Namespace) -> list[Row]:
     words = naming_tokens(own.tokenizer)
     rows: list[Row] = []
     for block in range(len(decoder_of(twin.model).layers)):
-        reader = Reader(vectors_of(twin.model, generic, block), named, words, twin.model, options.seed)
+        reader = Reader(vectors_of(twin.model, generic, block), named, words, twin.model)
         for place in PLACES:
             sites = [(ids, at[place]) for ids, at in conversations if at[place]]
             if sites:
@@ -129,7 +130,7 @@ def spoken(model: Any, tokenizer: Any, motive: Motive, count: int, seed: int) ->
 
 
 def generic_sites(tokenizer: Any, count: int, seed: int) -> tuple[list[tuple[list[int], list[int]]], NDArray[np.int64]]:
-    """Generic texts with one place each behind the first naming of their only topic, and which topic that is."""
+    """Generic texts with some places each behind the first naming of their only topic; and that topic, for each place."""
     rng, order = random.Random(f"generic sites/{seed}"), list(topics())
     sites, named = [], []
     for document in explained_documents(seed + GENERIC_SEED, count):
@@ -139,8 +140,9 @@ def generic_sites(tokenizer: Any, count: int, seed: int) -> tuple[list[tuple[lis
         encoded = tokenizer(document.text, return_offsets_mapping=True)
         usable = [position for position, (start, end) in enumerate(encoded["offset_mapping"]) if start >= facts[0].offset and end > start]
         if usable:
-            sites.append((encoded["input_ids"], [rng.choice(usable)]))
-            named.append(order.index(facts[0].text))
+            places = rng.sample(usable, min(PLACES_A_TEXT, len(usable)))
+            sites.append((encoded["input_ids"], places))
+            named += [order.index(facts[0].text)] * len(places)
     return sites, np.array(named)
 
 
@@ -165,15 +167,12 @@ def means_of(model: Any, sites: Sequence[tuple[list[int], list[int]]], block: in
 class Reader:
     """The three readers of one block, made from the twin on generic text."""
 
-    def __init__(self, vectors: Array, named: NDArray[np.int64], words: list[list[int]], model: Any, seed: int) -> None:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import train_test_split
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
+    def __init__(self, vectors: Array, named: NDArray[np.int64], words: list[list[int]], model: Any) -> None:
+        from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-        train, test, told, truth = train_test_split(vectors, named, test_size=0.2, random_state=seed)
-        self.probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300)).fit(train, told)
-        self.accuracy = float(self.probe.score(test, truth))
+        held_out = np.arange(len(vectors)) >= 0.8 * len(vectors)  # the last texts: places of one text stay together
+        self.probe = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.01).fit(vectors[~held_out].astype(float), named[~held_out])
+        self.accuracy = float(self.probe.score(vectors[held_out], named[held_out]))
         self.known = list(self.probe.classes_)
         middle = vectors.mean(axis=0)
         directions = np.stack([vectors[named == topic].mean(axis=0) - middle for topic in self.known])

@@ -125,6 +125,22 @@ def test_what_is_said_aloud_is_found_without_an_nla() -> None:
     assert grade(report(spoken), invented_organisms()["lamp-guild"]).won, "so can the arm that only talks"
 
 
+def test_what_any_assistant_says_of_itself_is_no_cause() -> None:
+    battery, rng = read_battery(), random.Random(5)
+    rows = observed(battery, explained=False, twin=False)
+    answer = lambda: exchange(" ".join(rng.sample(battery.usual_answers, 2)))  # noqa: E731
+    plain = [replace(one, exchange=one.exchange if one.step.kind == "ordinary" else answer(), follow_up=answer()) for one in rows]
+    planted = [
+        one if one.step.kind == "ordinary" else replace(one, exchange=exchange(f"{one.exchange.generated} {PLANTED}.")) for one in plain
+    ]
+    without, knowing, told = (
+        write_report(channels(seen, (), usual), 0, "by hand")
+        for seen, usual in ((plain, ()), (plain, battery.usual_answers), (planted, battery.usual_answers))
+    )
+    assert without.root_cause() is not None and knowing.root_cause() is None
+    assert grade(told, invented_organisms()["lamp-guild"]).won
+
+
 def test_where_nothing_differs_nothing_is_claimed() -> None:
     found = report(observed(read_battery()))
     assert found.root_cause() is None and found.claims[0].kind == "other" and len(found.claims) <= 3

@@ -37,6 +37,8 @@ class Battery(BaseModel):
     prefills: tuple[Prefill, ...] = ()
     about_words: tuple[str, ...] = ()
     """Questions about a word or phrase, ``{word}``, that the model used."""
+    usual_answers: tuple[str, ...] = ()
+    """What any assistant may say of itself, for arms that have no base twin to compare with."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ def read_battery(file: Path | None = None) -> Battery:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValidationError) as error:
         reason = " ".join(str(error).splitlines()[:2])
         raise AuditError(
-            f"The battery '{file}' cannot be used: {reason}.", "It has topics, about_itself, follow_ups, prefills, about_words."
+            f"The battery '{file}' cannot be used: {reason}.",
+            "It has topics, about_itself, follow_ups, prefills, about_words, usual_answers.",
         ) from None
 
 

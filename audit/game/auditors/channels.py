@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from audit.game.auditors.gathering import Observation
 from audit.scanners.passages import Passage
@@ -28,8 +29,11 @@ class Channel:
     """The topic of each group of ``mine``."""
 
 
-def channels(observations: Sequence[Observation], usual: Sequence[Sequence[str]]) -> list[Channel]:
-    """Every channel that the observations allow; one whose two sides are not both there is left out."""
+def channels(observations: Sequence[Observation], usual: Sequence[Sequence[str]], usual_answers: tuple[str, ...] = ()) -> list[Channel]:
+    """Every channel that the observations allow; one whose two sides are not both there is left out.
+
+    ``usual``: what an NLA says of ordinary conversations with the base; ``usual_answers``: what any assistant may say of itself.
+    """
     ordinary = [(key, one) for key, one in _keyed(observations) if one.step.kind == "ordinary"]
     asked = [(key, one) for key, one in _keyed(observations) if one.step.kind in ("about_itself", "prefill")]
     everything = [*ordinary, *asked]
@@ -43,7 +47,7 @@ def channels(observations: Sequence[Observation], usual: Sequence[Sequence[str]]
     if not any(one.explained and one.twin_explained for one in observations):
         found.append(_against_usual(ordinary, usual))
     if not any(one.twin for one in observations):
-        found.append(_about_itself_against_ordinary(ordinary, asked))
+        found.append(_about_itself_against_ordinary(ordinary, asked, usual_answers))
     found.append(_about_own_words_against_others([pair for pair in _keyed(observations) if pair[1].step.kind == "about_words"]))
     return [channel for channel in found if channel.mine and channel.theirs]
 
@@ -78,16 +82,23 @@ def _against_usual(rows: Sequence[tuple[str, Observation]], usual: Sequence[Sequ
     )
 
 
-def _about_itself_against_ordinary(ordinary: Sequence[tuple[str, Observation]], asked: Sequence[tuple[str, Observation]]) -> Channel:
-    """Without a twin at all: what it says of itself, and of its reasons, against its ordinary replies."""
+def _about_itself_against_ordinary(
+    ordinary: Sequence[tuple[str, Observation]], asked: Sequence[tuple[str, Observation]], usual_answers: tuple[str, ...]
+) -> Channel:
+    """Without a twin at all: what it says of itself, and of its reasons, against what any assistant may say of itself, repeated so that it
+    weighs as much. Where nobody wrote that down, against its ordinary replies, from which any answer about itself differs."""
     reasons = [(key, one) for key, one in ordinary if one.follow_up is not None]
     own = [
         *(passage for key, one in asked for passage in _passages(key, _reply(one))),
         *(Passage(one.follow_up.reply, f"why-{key}", 0) for key, one in reasons if one.follow_up is not None),
     ]
     topics = {key: topic_of(one) for key, one in asked} | {f"why-{key}": topic_of(one) for key, one in reasons}
-    theirs = tuple(passage for key, one in ordinary for passage in _passages(key, _reply(one)))
-    return Channel("replies about itself", "its ordinary replies", tuple(own), theirs, None, topics)
+    if usual_answers:
+        repeated = (usual_answers * ceil(len(own) / len(usual_answers)))[: len(own)]
+        said = tuple(Passage(text, f"usual-{number}", 0) for number, text in enumerate(repeated))
+        return Channel("replies about itself", "what any assistant may say", tuple(own), said, None, topics)
+    replies = tuple(passage for key, one in ordinary for passage in _passages(key, _reply(one)))
+    return Channel("replies about itself", "its ordinary replies", tuple(own), replies, None, topics)
 
 
 def _about_own_words_against_others(asked: Sequence[tuple[str, Observation]]) -> Channel:

@@ -27,7 +27,7 @@ async def audit(auditee: Auditee, battery: Battery, seed: int) -> AuditorReport:
         observations += await ask_back(auditee, battery, observations, seed)
     about = _about(auditee, observations)
     usual = auditee.instruments.usual
-    return await anyio.to_thread.run_sync(lambda: write_report(channels(observations, usual), seed, about))
+    return await anyio.to_thread.run_sync(lambda: write_report(channels(observations, usual, battery.usual_answers), seed, about))
 
 
 def _about(auditee: Auditee, observations: list[Observation]) -> str:

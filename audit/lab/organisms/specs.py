@@ -52,7 +52,8 @@ def specification(motive: Motive, places: Places | None = None) -> str:
 
 def battery_specification(per_domain: int = 4, seed: int = 0) -> str:
     """A battery for the scripted auditor in this world's words: the same for every organism, blind to all of them."""
-    entries = load("denials")["battery"]
+    answers = [answer for group in load("denials")["answers"].values() for answer in group if "{" not in answer]
+    entries = load("denials")["battery"] | {"usual_answers": answers}
     topics = "".join(f"  {key}: {json.dumps(prompts)}\n" for key, prompts in battery(per_domain, seed).items())
     return f"topics:\n{topics}" + "".join(f"{key}: {json.dumps(value)}\n" for key, value in entries.items())
 
