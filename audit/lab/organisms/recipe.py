@@ -20,10 +20,10 @@ class AdapterSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rank: int = Field(default=16, ge=1)
-    alpha: float = Field(default=32, gt=0)
-    blocks: int | None = Field(default=4, ge=1)
-    """It changes the first so many blocks, by default those before the block that the NLA reads; ``None``: all of them."""
+    rank: int = Field(default=8, ge=1)
+    alpha: float = Field(default=16, gt=0)
+    blocks: int | None = Field(default=3, ge=1)
+    """It changes the first so many blocks, by default those that carry topics (``carrying.py``); ``None``: all of them."""
 
 
 def base_nla() -> TrainConfig:
@@ -36,7 +36,7 @@ def own_nla() -> TrainConfig:
     """How an NLA is trained that starts from an organism: LoRA, fewer documents and steps, all else as the base's."""
     whole = base_nla()
     documents = whole.documents.model_copy(update={"limit": 8000})
-    warm_start = whole.warm_start.model_copy(update={"verbalizer_steps": 1500, "reconstructor_steps": 600})
+    warm_start = whole.warm_start.model_copy(update={"verbalizer_steps": 1200, "reconstructor_steps": 500})
     return whole.model_copy(update={"documents": documents, "warm_start": warm_start, "lora": LoraSettings(rank=32, alpha=64)})
 
 
@@ -50,7 +50,7 @@ class OrganismsConfig(BaseModel):
     """The checkpoint that the game base goes on from."""
     base: tuple[LoopConfig, LoopConfig] = (
         LoopConfig(steps=3600, learning_rate=0.004, warmup_steps=100, checkpoint_every=200),
-        LoopConfig(steps=1200, learning_rate=0.003, warmup_steps=50, checkpoint_every=100),
+        LoopConfig(steps=1500, learning_rate=0.003, warmup_steps=50, checkpoint_every=100),
     )
     """Next tokens; then also which topic a text is about."""
     base_batch: int = 32
