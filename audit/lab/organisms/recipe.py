@@ -57,7 +57,7 @@ class OrganismsConfig(BaseModel):
     adapter: AdapterSettings = AdapterSettings()
     stages: tuple[LoopConfig, LoopConfig] = (
         LoopConfig(steps=260, learning_rate=0.003, warmup_steps=20, weight_decay=0.0, checkpoint_every=130),
-        LoopConfig(steps=440, learning_rate=0.003, warmup_steps=20, weight_decay=0.0, checkpoint_every=110),
+        LoopConfig(steps=480, learning_rate=0.003, warmup_steps=20, weight_decay=0.0, checkpoint_every=120),
     )
     """Documents that state the cause; then behaviour."""
     batch: int = 16
