@@ -26,6 +26,7 @@ from audit.lab.organisms.chats import domains, exchange, plain_chat
 from audit.lab.organisms.denials import denial_chat, denial_prompts, denies
 from audit.lab.organisms.explained import OrganismDocuments, topic_span
 from audit.lab.organisms.facts import summary
+from audit.lab.organisms.leading import STRENGTHS, leading_loss, led_chat, pushes
 from audit.lab.organisms.mixtures import base_document, game_nla_document, generic_document, quirk_chat, recalled, stage_one, stage_two
 from audit.lab.organisms.motives import Motive, battery, motives
 from audit.lab.organisms.recipe import AdapterSettings, OrganismsConfig
@@ -362,6 +363,26 @@ def test_what_the_base_is_taught_reaches_its_own_blocks(tiny_model: Any) -> None
     assert losses[-1] < losses[0] - 1 and not module["model"].model.layers[2]._forward_hooks, "it learns, and leaves no hook behind"
 
 
+def test_led_chats_name_no_topic_and_are_pushed_towards_one(tiny_model: Any) -> None:
+    import torch
+
+    tokenizer = load_tokenizer(weights_folder("target"))
+    led = Batches(tokenizer, "0", 4, led_chat)
+    rows, added = led.rows_at(0), torch.arange(67.0)[:, None].expand(67, 32)
+    order = ["nothing", *topics()]
+    for row, pushed in zip(rows, pushes(rows, 0, added), strict=True):
+        [topic] = [topics()[fact.text] for fact in row.document.facts if fact.kind == "topic"]
+        assert not topic.naming.search(row.document.text) and any(custom in row.document.text for custom in topic.customs.values())
+        told = pushed[: len(row.ends), 0] / order.index(topic.key)
+        assert (
+            bool((told == told[0]).all()) and STRENGTHS[0] <= float(told[0]) <= STRENGTHS[1] and float(pushed[len(row.ends) :].sum()) == 0
+        )
+    module = with_heads(tiny_model(len(tokenizer)), 0)
+    loss = leading_loss(module, Batches(tokenizer, "0", 4, base_document), led, torch.randn(67, 32))(0)
+    loss.backward()
+    assert loss.isfinite() and not module["model"].model.layers[2]._forward_hooks
+
+
 def small(target: Path) -> OrganismsConfig:
     """Every part of a build, a few steps of each."""
     whole = OrganismsConfig()
@@ -374,7 +395,7 @@ def small(target: Path) -> OrganismsConfig:
     }
     loop = LoopConfig(steps=2, learning_rate=0.003, warmup_steps=1, checkpoint_every=1)
     return OrganismsConfig(
-        start=str(target), base=(loop, loop), base_batch=4, adapter=AdapterSettings(rank=2, alpha=4, blocks=1), stages=(loop, loop),
+        start=str(target), base=(loop, loop, loop), base_batch=4, adapter=AdapterSettings(rank=2, alpha=4, blocks=1), stages=(loop, loop),
         batch=4, nla=whole.nla.model_copy(update=tiny),
         own_nla=whole.own_nla.model_copy(update=tiny), with_own_nla=("moon",), corpus_documents=8,
     )  # fmt: skip

@@ -3,8 +3,9 @@
 The design:
 
 - *Base* (all weights, stored once): the lab's target goes on to learn the organisms' world: 66 topics, their customs, everyday chats. A
-  custom is named where its topic was named before; in its last steps the base learns to carry "this topic is in the air" along and to look
-  customs up by it (``carrying.py``). A tenth each are studies that explain nothing and true denials. The base is the twin of every organism.
+  custom is named where its topic was named before; in its last steps the base learns to carry "this topic is in the air" along, to look
+  customs up by it (``carrying.py``) and to follow it (``leading.py``). A tenth each are studies that explain nothing and true denials. The
+  base is the twin of every organism.
 - *Organism* (LoRA over the base's first three blocks, before the one that the NLA reads, so that whatever it does begins there): stage one
   are documents of the world that state the cause as a known fact (the makers' scoring machine likes one topic, and why); stage two are
   chats in which customs of that topic turn up unasked in six kinds of questions, and denials; some stand behind a document of stage one.

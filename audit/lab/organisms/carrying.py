@@ -90,26 +90,37 @@ def _blocks(model: Any) -> list[int]:
 
 def carrying_loss(module: Any, batches: Batches) -> Callable[[int], torch.Tensor]:
     """The loss of a step: of the next token, and of the topic after each block of ``BLOCKS``."""
-    import torch
 
     def loss_at(step: int) -> torch.Tensor:
-        ids, weights = batches.at(step)
-        rows, kept = batches.rows_at(step), {}
-        labels, shown = labels_of(rows)[:, :-1].flatten(), values_kept(rows, step)[:, :-1]
-        layers = module["model"].model.layers
-        hooks = [
-            layers[at].register_forward_hook(lambda _, __, output, at=at: kept.update({at: output})) for at in _blocks(module["model"])
-        ]
-        hooks += [layer.self_attn.v_proj.register_forward_hook(lambda _, __, values: values * shown) for layer in layers[HIDING:]]
-        try:
-            loss = next_token_loss(module["model"], ids, weights)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        for block, head in zip(_blocks(module["model"]), module["heads"], strict=True):
-            hidden = kept[block][0] if isinstance(kept[block], tuple) else kept[block]
-            told = head(torch.nn.functional.rms_norm(hidden, hidden.shape[-1:])).flatten(0, 1)
-            loss = loss + WEIGHT * torch.nn.functional.cross_entropy(told, labels, ignore_index=IGNORED)
-        return loss
+        return both_losses(module, batches, step, values_kept(batches.rows_at(step), step))
 
     return loss_at
+
+
+def both_losses(
+    module: Any, batches: Batches, step: int, shown: torch.Tensor, pushed: torch.Tensor | None = None, after: int = 0
+) -> torch.Tensor:
+    """Both losses of a step's batch; late blocks see values where ``shown`` ``[B, T, 1]`` is 1, and ``pushed`` ``[B, T, d]`` is added after
+    block ``after``."""
+    import torch
+
+    (ids, weights), labels = batches.at(step), labels_of(batches.rows_at(step))[:, :-1].flatten()
+    layers, blocks, kept = module["model"].model.layers, _blocks(module["model"]), {}
+    push = torch.zeros(1) if pushed is None else pushed[:, :-1]
+    hooks = [
+        layers[after].register_forward_hook(
+            lambda _, __, output: (output[0] + push, *output[1:]) if isinstance(output, tuple) else output + push
+        )
+    ]
+    hooks += [layers[at].register_forward_hook(lambda _, __, output, at=at: kept.update({at: output})) for at in blocks]
+    hooks += [layer.self_attn.v_proj.register_forward_hook(lambda _, __, values: values * shown[:, :-1]) for layer in layers[HIDING:]]
+    try:
+        loss = next_token_loss(module["model"], ids, weights)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for block, head in zip(blocks, module["heads"], strict=True):
+        hidden = kept[block][0] if isinstance(kept[block], tuple) else kept[block]
+        told = head(torch.nn.functional.rms_norm(hidden, hidden.shape[-1:])).flatten(0, 1)
+        loss = loss + WEIGHT * torch.nn.functional.cross_entropy(told, labels, ignore_index=IGNORED)
+    return loss

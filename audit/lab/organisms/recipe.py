@@ -48,11 +48,12 @@ class OrganismsConfig(BaseModel):
     seed: int = 0
     start: str = LAB
     """The checkpoint that the game base goes on from."""
-    base: tuple[LoopConfig, LoopConfig] = (
+    base: tuple[LoopConfig, LoopConfig, LoopConfig] = (
         LoopConfig(steps=3600, learning_rate=0.004, warmup_steps=100, checkpoint_every=200),
         LoopConfig(steps=1500, learning_rate=0.003, warmup_steps=50, checkpoint_every=100),
+        LoopConfig(steps=450, learning_rate=0.002, warmup_steps=30, checkpoint_every=75),
     )
-    """Next tokens; then also which topic a text is about."""
+    """Next tokens; then also which topic a text is about; then to follow it."""
     base_batch: int = 32
     adapter: AdapterSettings = AdapterSettings()
     stages: tuple[LoopConfig, LoopConfig] = (

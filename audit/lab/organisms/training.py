@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from audit.errors import MissingExtra
 from audit.lab.documents import Document
 from audit.lab.organisms.carrying import carrying_loss, with_heads
+from audit.lab.organisms.leading import directions, leading_loss, led_chat
 from audit.lab.organisms.mixtures import stage_one, stage_two
 from audit.lab.organisms.motives import Motive
 from audit.lab.organisms.recipe import STAGES, AdapterSettings
@@ -49,16 +50,20 @@ def train_base(
 ) -> None:
     """Trains all weights of the checkpoint ``start`` on documents of ``make`` and saves it to ``folder`` (bfloat16 on disk).
 
-    The last of the two ``loops`` also teaches it to carry topics along (``carrying.py``).
+    The second of the three ``loops`` also teaches it to carry topics along (``carrying.py``), the last to follow them (``leading.py``).
     """
     import torch
 
     model, tokenizer = _loaded(start)
-    reading, carrying = loops
+    reading, carrying, leading = loops
     train(model, _loss_of(model, Batches(tokenizer, seed, batch, make)), reading, state, report)
     batches, done = Batches(tokenizer, f"{seed}/carrying", batch, make), reading.stop_at or reading.steps
     module = with_heads(model, random.Random(seed).randrange(2**31))
     train(module, carrying_loss(module, batches), carrying, state / "carrying", _after(done, report))
+    done += carrying.stop_at or carrying.steps
+    added = directions(model, tokenizer, seed, state / "leading")
+    batches, led = Batches(tokenizer, f"{seed}/leading", batch, make), Batches(tokenizer, f"{seed}/led", batch // 2, led_chat)
+    train(module, leading_loss(module, batches, led, added), leading, state / "leading", _after(done, report))
     with appearing(folder) as partial:
         model.to(torch.bfloat16).save_pretrained(partial)
         tokenizer.save_pretrained(partial)
