@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from inspect_ai.model import ModelAPI
 
 PROVIDER = "nla-auditee"
+BATCH = 64
+"""Requests decoded at once: an audit asks a hundred questions, and ten audits run together."""
 
 
 class AuditeeAPI(NlaTargetAPI):
@@ -58,4 +60,4 @@ def nla_auditee() -> type[ModelAPI]:
 
 def auditee_model(label: str, target: LoadedTarget, **arguments: Any) -> Model:
     """A target under a label, as Inspect talks to it."""
-    return get_model(f"{PROVIDER}/{label}", memoize=False, loaded=target, **arguments)
+    return get_model(f"{PROVIDER}/{label}", memoize=False, loaded=target, **{"batch_size": BATCH} | arguments)
