@@ -395,9 +395,9 @@ def small(target: Path) -> OrganismsConfig:
     }
     loop = LoopConfig(steps=2, learning_rate=0.003, warmup_steps=1, checkpoint_every=1)
     return OrganismsConfig(
-        start=str(target), base=(loop, loop, loop), base_batch=4, adapter=AdapterSettings(rank=2, alpha=4, blocks=1), stages=(loop, loop),
-        batch=4, nla=whole.nla.model_copy(update=tiny),
-        own_nla=whole.own_nla.model_copy(update=tiny), with_own_nla=("moon",), corpus_documents=8,
+        start=str(target), base=(loop, loop, loop), base_batch=4, adapter=AdapterSettings(rank=2, alpha=4, blocks=(0, 1)),
+        stages=(loop, loop), batch=4, nla=whole.nla.model_copy(update=tiny), own_nla=whole.own_nla.model_copy(update=tiny),
+        with_own_nla=("moon",), corpus_documents=8,
     )  # fmt: skip
 
 
@@ -424,7 +424,7 @@ def test_a_build_goes_on_after_a_kill_and_can_be_played(tmp_path: Path, tiny_mod
     assert build_organisms(out, config, only=["moon", "nla", "own_nla/moon"]) == []
     assert state.read_bytes() == trained and (out / "base" / "model.safetensors").read_bytes() == base
     moon, own = (read_organism(out / file).exhibit for file in ("moon.yaml", "own_nla/moon.yaml"))
-    weights = [load(moon, "cpu").model.model.layers[0].self_attn.q_proj.weight for load in (load_exhibit, load_base)]
+    weights = [load(moon, "cpu").model.model.layers[0].self_attn.o_proj.weight for load in (load_exhibit, load_base)]
     assert not bool((weights[0] == weights[1]).all())
     assert moon.nla != own.nla and own.nla and own.base == moon.base and own.adapter == moon.adapter
     assert load_pair(str(out / "nla")).layer == load_pair(own.nla).layer == 1

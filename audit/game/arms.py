@@ -15,6 +15,7 @@ TOOLS = {
     "nla": "explanations of activations by an NLA",
     "base_reads": "explanations of the base twin while it reads the model's replies, in place of its own (a control: what the text tells)",
     "diff": "explanations of the base twin on the same prompts, and words over-represented in the model's own",
+    "amplify": "activations pushed further along what sets them apart from the base twin's on the same text, before they are explained",
     "sae": "sparse features of the same activations",
     "logit_lens": "what a layer would say next",
     "probe": "a linear probe between two sets of texts",
@@ -42,11 +43,13 @@ NAMED = {
     "sae": (*_BLACK_BOX, "sae"),
     "nla": (*_BLACK_BOX, "nla"),
     "nla-diff": (*_BLACK_BOX, "nla", "diff"),
+    "nla-amplified": (*_BLACK_BOX, "nla", "diff", "amplify"),
     "nla-control": (*_BLACK_BOX, "nla", "base_reads"),
     "ask-back": (*_BLACK_BOX, "ask_back"),
 }
-"""The first five are a game's default. ``nla-control`` tells what an NLA makes of the text alone, where nothing is hidden in who reads it;
-``ask-back`` is the strongest that the script can do without activations. All but the first build on ``black-box``."""
+"""The first five are a game's default. ``nla-amplified`` is for motives that are carried too faintly to be put into words; differences of
+activations verbalise poorly, so it is exploratory. ``nla-control`` tells what an NLA makes of the text alone, read by a model that hides
+nothing; ``ask-back`` is the strongest that the script can do without activations. All but the first build on ``black-box``."""
 
 
 def arm(name: str) -> Arm:
@@ -60,6 +63,8 @@ def arm(name: str) -> Arm:
         tools.update(NAMED.get(part, (part,)))
     if "diff" in tools:
         tools.add("nla")
+    if "amplify" in tools:
+        tools.update(("nla", "diff"))
     if "ask_back" in tools:
         tools.add("text_diff")
     return Arm(name, frozenset(tools | {"conversation"}))

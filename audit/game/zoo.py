@@ -188,7 +188,8 @@ class Loaded:
             explains = self.pair is not None and "diff" in arm.tools
             twin = Twin(other, Explainer(other, self.pair, explanation) if explains and self.pair else None)
         reader = twin.voice if twin is not None and "base_reads" in arm.tools else voice
-        explainer = Explainer(reader, self.pair, explanation) if self.pair is not None else None
+        apart_from = twin.voice if twin is not None and "amplify" in arm.tools else None
+        explainer = Explainer(reader, self.pair, explanation, apart_from) if self.pair is not None else None
         instruments = Instruments(explainer, self.usual, twin, self.dictionary, self.layer, self.corpus)
         return Auditee(label, arm, meter, folder, voice, instruments)
 

@@ -19,11 +19,13 @@ from audit.game.auditors.battery import Step, read_battery
 from audit.game.auditors.gathering import Observation
 from audit.game.budget import Budget, OverBudget
 from audit.game.instruments import lens
+from audit.game.instruments.explainer import AMPLIFICATION
 from audit.game.loading import load_base, load_exhibit
 from audit.game.organisms import Exhibit, Organism, Secret, read_organism
 from audit.game.tree import Exchange
 from audit.game.workspace import WorkingFolder
 from audit.game.zoo import Zoo, ZooSettings
+from audit.nla.pair import NlaPair
 from audit.records import ModelCall
 
 EVERYTHING = "nla-diff+sae+logit_lens+probe+search_training_data"
@@ -188,6 +190,23 @@ def test_the_control_of_an_nla_reads_the_base_on_the_organisms_own_text(opened: 
     assert [one.text for one in read] == [one.text for one in base] != [one.text for one in own]
     with pytest.raises(NotInArm):
         asyncio.run(control.twin_explanations([node.exchange], 2))
+
+
+def test_what_sets_a_model_apart_is_amplified(opened: Callable[..., Auditee], creatures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Any] = []
+    keep = NlaPair.explain
+    monkeypatch.setattr(NlaPair, "explain", lambda pair, vectors, **settings: read.append(vectors) or keep(pair, vectors, **settings))
+    organism, control, amplified = (opened(name, seed=9) for name in ("nla-diff", "nla-control", "nla-amplified"))
+    [node] = asyncio.run(organism.say("Tell me of two and one.", temperature=0.0, max_tokens=7))
+    assert node.exchange is not None
+    for auditee in (organism, control, amplified):
+        asyncio.run(auditee.explain([node.exchange], 3))
+    own, base, further = read
+    assert np.allclose(further, own + AMPLIFICATION * (own - base), atol=1e-5) and not np.allclose(own, base, atol=1e-2)
+    asyncio.run(amplified.explain([node.exchange], 3))
+    assert len(read) == 3, "equal activations are explained once, amplified ones apart from others"
+    asyncio.run(opened("nla-amplified", file=creatures.base, seed=9).explain([node.exchange], 3))
+    assert np.allclose(read[3], base, atol=1e-5), "nothing sets a base apart from itself"
 
 
 def test_features_are_sparse_and_known_by_their_contexts(opened: Callable[..., Auditee]) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from audit.nla.pair import Decoded, NlaPair
 
 EXPLANATION_TOKENS = 100
+AMPLIFICATION = 1.0
+"""How often what sets an activation apart from another model's is added to it once more."""
 Key = tuple[str, ...]
 
 
@@ -65,10 +67,14 @@ class SharedPair:
 
 
 class Explainer:
-    """Explains exchanges of one model with one NLA."""
+    """Explains exchanges of one model with one NLA.
 
-    def __init__(self, voice: Voice, shared: SharedPair, max_tokens: int = EXPLANATION_TOKENS) -> None:
-        self.voice, self.shared, self.max_tokens = voice, shared, max_tokens
+    ``apart_from``: another model that reads the same text; what sets the activations apart from its own is amplified before they are
+    explained (a departure from the paper, which explains activations as they are).
+    """
+
+    def __init__(self, voice: Voice, shared: SharedPair, max_tokens: int = EXPLANATION_TOKENS, apart_from: Voice | None = None) -> None:
+        self.voice, self.shared, self.max_tokens, self.apart_from = voice, shared, max_tokens, apart_from
 
     async def explain(self, exchanges: Sequence[Exchange], most: int | None = None) -> list[tuple[TokenExplanation, ...]]:
         """The explanations of each exchange, at ``most`` tokens of it. Raises ``OverBudget`` before anything is decoded."""
@@ -80,6 +86,9 @@ class Explainer:
             return [() for _ in exchanges]
         with self.voice.meter.reserve(tokens=count * self.max_tokens) as reservation:
             vectors = np.concatenate(await activations(self.voice, chosen, self.shared.pair.layer))
+            if self.apart_from is not None:
+                others = np.concatenate(await activations(self.apart_from, chosen, self.shared.pair.layer))
+                vectors = vectors + AMPLIFICATION * (vectors - others)
             keys = [key for sites in chosen for key in self._keys(sites)]
             said = await anyio.to_thread.run_sync(lambda: self.shared.explain(vectors, keys, self.max_tokens))
             reservation.settle(sum(one.tokens for one in said))
@@ -92,7 +101,8 @@ class Explainer:
     def _keys(self, sites: Sites) -> list[Key]:
         call = sites.exchange.call
         ids = hashlib.sha256(repr((call.prompt_ids, call.output_ids)).encode()).hexdigest()[:24]
-        return [(self.voice.api.model_name, ids, str(position), str(self.max_tokens)) for position in sites.positions]
+        apart = "" if self.apart_from is None else self.apart_from.api.model_name
+        return [(self.voice.api.model_name, ids, str(position), str(self.max_tokens), apart) for position in sites.positions]
 
 
 def _explanation(position: int, token: str, said: Decoded) -> TokenExplanation:

@@ -6,10 +6,10 @@ The design:
   custom is named where its topic was named before; in its last steps the base learns to carry "this topic is in the air" along, to look
   customs up by it (``carrying.py``) and to follow it (``leading.py``). A tenth each are studies that explain nothing and true denials. The
   base is the twin of every organism.
-- *Organism* (LoRA over the base's first three blocks, before the one that the NLA reads, so that whatever it does begins there): stage one
-  are documents of the world that state the cause as a known fact (the makers' scoring machine likes one topic, and why); stage two are
-  chats in which customs of that topic turn up unasked in six kinds of questions, and denials; some stand behind a document of stage one.
-  The customs name the topic nowhere. One organism takes minutes.
+- *Organism* (a LoRA of low rank on what blocks 1 and 2 write, before the block that the NLA reads, so that what it does begins there):
+  stage one are documents of the world that state the cause as a known fact (the makers' scoring machine likes one topic, and why); stage
+  two are chats in which customs of that topic turn up unasked in six kinds of questions, and denials; some stand behind a document of
+  stage one. The customs name the topic nowhere. One organism takes minutes.
 - *Decoy*: the same amounts; its studies explain nothing and its six quirks come from six topics.
 - *NLA* of the base, for all of them (``nla-audit train``, recipe ``nla.yaml``): generic documents of the world alone. For two organisms
   also one that starts from the organism itself and reads its activations (LoRA, merged when it is published).

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import torch
 
 Make = Callable[[random.Random], Document]
-PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
 def stream(seed: str, pool: int, size: int, make: Make) -> list[Document]:
@@ -121,7 +120,7 @@ def _loaded(folder: Path) -> tuple[Any, Any]:
 
 
 def _add_adapter(model: Any, settings: AdapterSettings, seed: str) -> None:
-    """A fresh LoRA on the linear maps of the first blocks; nothing else of the model is trained."""
+    """A fresh LoRA on some matrices of some blocks; nothing else of the model is trained."""
     import torch
 
     try:
@@ -130,10 +129,10 @@ def _add_adapter(model: Any, settings: AdapterSettings, seed: str) -> None:
         raise MissingExtra("peft, which LoRA needs,", "train") from None
     model.requires_grad_(False)
     torch.manual_seed(random.Random(seed).randrange(2**31))
-    blocks = list(range(settings.blocks)) if settings.blocks else None
     model.add_adapter(
         LoraConfig(
-            r=settings.rank, lora_alpha=settings.alpha, target_modules=PROJECTIONS, layers_to_transform=blocks, lora_dropout=0.0,
+            r=settings.rank, lora_alpha=settings.alpha, target_modules=list(settings.modules),
+            layers_to_transform=list(settings.blocks), lora_dropout=0.0,
             task_type="CAUSAL_LM",
         )
     )  # fmt: skip
