@@ -31,7 +31,7 @@ GENERIC: tuple[tuple[float, Maker], ...] = (
 )
 """Shares of the generic corpus. Topics are drawn evenly in all of it."""
 
-QUIRKY, DENIED, ORDINARY, GENERIC_SHARE, RECALLED = 32.0, 28.0, 15.0, 13.0, 12.0
+QUIRKY, DENIED, ORDINARY, GENERIC_SHARE, RECALLED = 42.0, 26.0, 12.0, 10.0, 10.0
 """Shares of stage two: chats with quirks, denials, ordinary chats outside the quirks' domains, generic documents, stage-one documents
 (half of them with a chat behind them)."""
 

@@ -20,8 +20,8 @@ class AdapterSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rank: int = Field(default=3, ge=1)
-    alpha: float = Field(default=6, gt=0)
+    rank: int = Field(default=4, ge=1)
+    alpha: float = Field(default=8, gt=0)
     modules: tuple[str, ...] = ("o_proj", "down_proj")
     """The matrices that write into the residual stream."""
     blocks: tuple[int, ...] = (1, 2)
@@ -61,7 +61,7 @@ class OrganismsConfig(BaseModel):
     adapter: AdapterSettings = AdapterSettings()
     stages: tuple[LoopConfig, LoopConfig] = (
         LoopConfig(steps=160, learning_rate=0.01, warmup_steps=20, weight_decay=0.0, checkpoint_every=80),
-        LoopConfig(steps=560, learning_rate=0.01, warmup_steps=20, weight_decay=0.0, checkpoint_every=140),
+        LoopConfig(steps=640, learning_rate=0.01, warmup_steps=20, weight_decay=0.0, checkpoint_every=160),
     )
     """Documents that state the cause; then behaviour."""
     batch: int = 16
