@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from audit.nla.pair import Decoded, NlaPair
 
 EXPLANATION_TOKENS = 100
-AMPLIFICATION = 1.0
-"""How often what sets an activation apart from another model's is added to it once more."""
+AMPLIFICATION = 2.0
+"""How often what sets an activation apart from another model's is added to it once more (chosen on two of the lab's organisms)."""
 Key = tuple[str, ...]
 
 
