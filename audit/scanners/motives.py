@@ -91,11 +91,13 @@ def find_themes(
     *,
     seed: int = 0,
     permutations: int = 1000,
+    loosest: float = LOOSEST,
 ) -> list[Theme]:
     """The themes of ``passages`` against ``reference``, the most over-represented first; none where either is empty or nothing stands out.
 
     Both are whole corpora. ``said``: the target's own turns of the same transcripts, for ``said_transcripts``. A dozen transcripts on
-    each side are the least that can show anything: with three and three, chance alone splits them so one time in twenty.
+    each side are the least that can show anything: with three and three, chance alone splits them so one time in twenty. ``loosest``: the
+    cosine distance up to which terms join one theme.
     """
     mine, theirs = [terms_of(row.text) for row in passages], [terms_of(row.text) for row in reference]
     # A transcript that gives rows to both sides (a shuffled control, say) is two rows of the comparison.
@@ -108,7 +110,7 @@ def find_themes(
     kept = [i for i in np.argsort(-scores.z) if scores.p[i] <= SIGNIFICANT and scores.z[i] > 0 and spread[i] >= MIN_TRANSCRIPTS]
     strength = {vocabulary[i]: (float(scores.log_odds[i]), float(scores.z[i]), float(scores.p[i])) for i in kept[:MOST_CLUSTERED]}
     spoken = None if said is None else [(row.group, terms_of(row.text) & strength.keys()) for row in said]
-    found = [_theme(keys, strength, (passages, mine), (reference, theirs), spoken) for keys in _clusters(list(strength), mine)]
+    found = [_theme(keys, strength, (passages, mine), (reference, theirs), spoken) for keys in _clusters(list(strength), mine, loosest)]
     return sorted(found, key=lambda theme: -theme.z)
 
 
@@ -176,14 +178,14 @@ def _counted(texts: Sequence[set[str]], owners: Sequence[tuple[bool, str]]) -> t
     return list(columns), counts, [mine for mine, _ in rows]
 
 
-def _clusters(terms: list[str], texts: Sequence[set[str]]) -> list[list[str]]:
+def _clusters(terms: list[str], texts: Sequence[set[str]], loosest: float) -> list[list[str]]:
     """The terms, strongest first, in clusters by the texts in which they occur."""
     from sklearn.cluster import AgglomerativeClustering
 
     if len(terms) < 2:
         return [terms] if terms else []
     occurrence = np.array([[term in text for text in texts] for term in terms], dtype=np.float64)
-    model = AgglomerativeClustering(n_clusters=None, metric="cosine", linkage="average", distance_threshold=LOOSEST)
+    model = AgglomerativeClustering(n_clusters=None, metric="cosine", linkage="average", distance_threshold=loosest)
     clusters: dict[int, list[str]] = defaultdict(list)
     for term, label in zip(terms, model.fit_predict(occurrence), strict=True):
         clusters[int(label)].append(term)

@@ -26,6 +26,8 @@ SPREAD = 0.25
 LEAST_TOPICS = 3
 """A common cause shows in at least so many topics, and in this share of them."""
 NAMED_WORDS = 5
+TIGHT = 0.4
+"""Words of a theme nearly always occur together, so that a cause does not hide among words that merely go with it."""
 QUOTED = 2
 LONGEST_QUOTE = 240
 QUIRKS = 12
@@ -52,10 +54,12 @@ class Candidate:
 
     @property
     def weight(self) -> float:
-        """How far it stands out, how widely it is spread, and (of what is not text) how little of it was said aloud."""
+        """How far it stands out, how widely it is spread, how little the reference has of it, and (of what is not text) how little of it
+        was said aloud."""
         said, carriers = self.theme.said_transcripts, self.theme.transcripts
         aloud = 1.0 if said is None else said / max(1, carriers)
-        return self.theme.z * self.share * (1.0 - 0.5 * aloud)
+        usual = self.theme.reference_transcripts / max(1, self.theme.reference_of)
+        return self.theme.z * self.share * (1.0 - usual) * (1.0 - 0.5 * aloud)
 
 
 def write_report(channels: Sequence[Channel], seed: int, about: str) -> AuditorReport:
@@ -71,7 +75,7 @@ def write_report(channels: Sequence[Channel], seed: int, about: str) -> AuditorR
 
 def candidates_of(channel: Channel, seed: int, chance: float = COMMON) -> list[Candidate]:
     """The themes that stand out in a channel, with the topics that they occur in."""
-    themes = find_themes(channel.mine, channel.theirs, channel.said, seed=seed, permutations=PERMUTATIONS)
+    themes = find_themes(channel.mine, channel.theirs, channel.said, seed=seed, permutations=PERMUTATIONS, loosest=TIGHT)
     of = len(set(channel.topics.values()))
     kept = [theme for theme in themes if theme.p <= chance and _ratio(theme, channel) >= LEAST_RATIO]
     return [Candidate(theme, channel, _topics(theme, channel), of) for theme in kept]
