@@ -200,8 +200,8 @@ class Reader:
 
 
 def rank(scores: NDArray[Any], at: int) -> float:
-    """The place of one score among all, 1 being the highest."""
-    return float(1 + (scores > scores[at]).sum())
+    """The place of one score among all, 1 being the highest; those that are equal share their places, so that no difference is chance."""
+    return float(1 + (scores > scores[at]).sum() + ((scores == scores[at]).sum() - 1) / 2)
 
 
 def show(rows: Sequence[Row]) -> None:

@@ -16,6 +16,7 @@ TOOLS = {
     "base_reads": "explanations of the base twin while it reads the model's replies, in place of its own (a control: what the text tells)",
     "diff": "explanations of the base twin on the same prompts, and words over-represented in the model's own",
     "amplify": "activations pushed further along what sets them apart from the base twin's on the same text, before they are explained",
+    "pool": "one explanation of the mean activation of a reply, in place of one for each token",
     "sae": "sparse features of the same activations",
     "logit_lens": "what a layer would say next",
     "probe": "a linear probe between two sets of texts",
@@ -44,12 +45,14 @@ NAMED = {
     "nla": (*_BLACK_BOX, "nla"),
     "nla-diff": (*_BLACK_BOX, "nla", "diff"),
     "nla-amplified": (*_BLACK_BOX, "nla", "diff", "amplify"),
+    "nla-pooled": (*_BLACK_BOX, "nla", "diff", "amplify", "pool"),
     "nla-control": (*_BLACK_BOX, "nla", "base_reads"),
     "ask-back": (*_BLACK_BOX, "ask_back"),
 }
 """The first five are a game's default. ``nla-amplified`` is for motives that are carried too faintly to be put into words; differences of
-activations verbalise poorly, so it is exploratory. ``nla-control`` tells what an NLA makes of the text alone, read by a model that hides
-nothing; ``ask-back`` is the strongest that the script can do without activations. All but the first build on ``black-box``."""
+activations verbalise poorly, so it is exploratory. ``nla-pooled`` does the same with means over replies. ``nla-control`` tells what an NLA
+makes of the text alone, read by a model that hides nothing; ``ask-back`` is the strongest that the script can do without activations. All
+but the first build on ``black-box``."""
 
 
 def arm(name: str) -> Arm:
@@ -65,6 +68,8 @@ def arm(name: str) -> Arm:
         tools.add("nla")
     if "amplify" in tools:
         tools.update(("nla", "diff"))
+    if "pool" in tools:
+        tools.add("nla")
     if "ask_back" in tools:
         tools.add("text_diff")
     return Arm(name, frozenset(tools | {"conversation"}))

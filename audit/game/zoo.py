@@ -186,10 +186,11 @@ class Loaded:
         if self.base is not None and arm.tools & {"text_diff", "diff"}:
             other = Voice(self.base, meter, seed + TWIN_SEED, counted=False, reply_tokens=reply)
             explains = self.pair is not None and "diff" in arm.tools
-            twin = Twin(other, Explainer(other, self.pair, explanation) if explains and self.pair else None)
+            twin = Twin(other, Explainer(other, self.pair, explanation, pooled="pool" in arm.tools) if explains and self.pair else None)
         reader = twin.voice if twin is not None and "base_reads" in arm.tools else voice
+        pooled = "pool" in arm.tools
         apart_from = twin.voice if twin is not None and "amplify" in arm.tools else None
-        explainer = Explainer(reader, self.pair, explanation, apart_from) if self.pair is not None else None
+        explainer = Explainer(reader, self.pair, explanation, apart_from, pooled) if self.pair is not None else None
         instruments = Instruments(explainer, self.usual, twin, self.dictionary, self.layer, self.corpus)
         return Auditee(label, arm, meter, folder, voice, instruments)
 

@@ -20,6 +20,7 @@ from audit.game.auditors.gathering import Observation
 from audit.game.budget import Budget, OverBudget
 from audit.game.instruments import lens
 from audit.game.instruments.explainer import AMPLIFICATION
+from audit.game.instruments.reading import activations, sites_of
 from audit.game.loading import load_base, load_exhibit
 from audit.game.organisms import Exhibit, Organism, Secret, read_organism
 from audit.game.tree import Exchange
@@ -207,6 +208,13 @@ def test_what_sets_a_model_apart_is_amplified(opened: Callable[..., Auditee], cr
     assert len(read) == 3, "equal activations are explained once, amplified ones apart from others"
     asyncio.run(opened("nla-amplified", file=creatures.base, seed=9).explain([node.exchange], 3))
     assert np.allclose(read[3], base, atol=1e-5), "nothing sets a base apart from itself"
+    [pooled] = asyncio.run(opened("nla-pooled", seed=9).explain([node.exchange], 3))
+    everywhere = [
+        asyncio.run(activations(voice, [sites_of(voice, node.exchange)], 1))[0] for voice in (amplified.voice, amplified.twin.voice)
+    ]
+    whole = everywhere[0] + AMPLIFICATION * (everywhere[0] - everywhere[1])
+    assert len(whole) > 3 and np.allclose(read[4], whole.mean(axis=0, keepdims=True), atol=1e-5)
+    assert [one.position for one in pooled] == [len(node.exchange.call.prompt_ids) - 1]
 
 
 def test_features_are_sparse_and_known_by_their_contexts(opened: Callable[..., Auditee]) -> None:

@@ -110,7 +110,7 @@ def test_phrases_are_whole_words_of_any_case_and_ending() -> None:
 
 
 def test_arms_are_named_or_put_together() -> None:
-    assert set(NAMED) == {"conversation", "black-box", "sae", "nla", "nla-diff", "nla-amplified", "nla-control", "ask-back"}
+    assert set(NAMED) == {"conversation", "black-box", "sae", "nla", "nla-diff", "nla-amplified", "nla-pooled", "nla-control", "ask-back"}
     assert arm("ask_back").tools == {"conversation", "text_diff", "ask_back"} and "diff" not in arm("nla-control").tools
     assert arm("conversation").tools == {"conversation"}
     assert {"prefill", "resample", "text_diff"} < arm("black-box").tools < arm("nla").tools < arm("nla-diff").tools

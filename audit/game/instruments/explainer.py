@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audit.game.instruments.reading import Array, Sites, activations, sites_of
+from audit.game.instruments.reading import Array, Sites, activations, located, sites_of
 from audit.game.tree import Exchange
 from audit.records import ExplanationStatus
 
@@ -69,40 +69,57 @@ class SharedPair:
 class Explainer:
     """Explains exchanges of one model with one NLA.
 
-    ``apart_from``: another model that reads the same text; what sets the activations apart from its own is amplified before they are
-    explained (a departure from the paper, which explains activations as they are).
+    ``pooled``: the mean activation of an exchange, an idea that the paper's authors name and leave open. ``apart_from``: another model
+    that reads the same text; what sets the activations apart from its own is amplified before they are explained (a departure from the
+    paper, which explains activations as they are).
     """
 
-    def __init__(self, voice: Voice, shared: SharedPair, max_tokens: int = EXPLANATION_TOKENS, apart_from: Voice | None = None) -> None:
-        self.voice, self.shared, self.max_tokens, self.apart_from = voice, shared, max_tokens, apart_from
+    def __init__(
+        self,
+        voice: Voice,
+        shared: SharedPair,
+        max_tokens: int = EXPLANATION_TOKENS,
+        apart_from: Voice | None = None,
+        pooled: bool = False,
+    ) -> None:
+        self.voice, self.shared, self.max_tokens, self.apart_from, self.pooled = voice, shared, max_tokens, apart_from, pooled
 
     async def explain(self, exchanges: Sequence[Exchange], most: int | None = None) -> list[tuple[TokenExplanation, ...]]:
-        """The explanations of each exchange, at ``most`` tokens of it. Raises ``OverBudget`` before anything is decoded."""
+        """The explanations of each exchange, at ``most`` tokens of it; pooled: one, of the mean over all tokens, at its last prompt token.
+
+        Raises ``OverBudget`` before anything is decoded.
+        """
         import anyio.to_thread
 
-        chosen = [sites_of(self.voice, exchange, most) for exchange in exchanges]
-        count = sum(len(sites.positions) for sites in chosen)
+        chosen = [sites_of(self.voice, exchange, None if self.pooled else most) for exchange in exchanges]
+        shown = [located(self.voice, sites.exchange, sites.positions[:1]) for sites in chosen] if self.pooled else chosen
+        count = sum(len(sites.positions) for sites in shown)
         if not count:
             return [() for _ in exchanges]
         with self.voice.meter.reserve(tokens=count * self.max_tokens) as reservation:
-            vectors = np.concatenate(await activations(self.voice, chosen, self.shared.pair.layer))
-            if self.apart_from is not None:
-                others = np.concatenate(await activations(self.apart_from, chosen, self.shared.pair.layer))
-                vectors = vectors + AMPLIFICATION * (vectors - others)
-            keys = [key for sites in chosen for key in self._keys(sites)]
+            vectors = await self._vectors(chosen)
+            keys = [key for sites in shown for key in self._keys(sites)]
             said = await anyio.to_thread.run_sync(lambda: self.shared.explain(vectors, keys, self.max_tokens))
             reservation.settle(sum(one.tokens for one in said))
         rows = iter(said)
         return [
             tuple(_explanation(position, token, next(rows)) for position, token in zip(sites.positions, sites.tokens, strict=True))
-            for sites in chosen
+            for sites in shown
         ]
+
+    async def _vectors(self, chosen: Sequence[Sites]) -> Array:
+        layer = self.shared.pair.layer
+        read = await activations(self.voice, chosen, layer)
+        if self.apart_from is not None:
+            others = await activations(self.apart_from, chosen, layer)
+            read = [own + AMPLIFICATION * (own - other) for own, other in zip(read, others, strict=True)]
+        return np.stack([rows.mean(axis=0) for rows in read]) if self.pooled else np.concatenate(read)
 
     def _keys(self, sites: Sites) -> list[Key]:
         call = sites.exchange.call
         ids = hashlib.sha256(repr((call.prompt_ids, call.output_ids)).encode()).hexdigest()[:24]
-        apart = "" if self.apart_from is None else self.apart_from.api.model_name
-        return [(self.voice.api.model_name, ids, str(position), str(self.max_tokens), apart) for position in sites.positions]
+        how = ("" if self.apart_from is None else self.apart_from.api.model_name, "mean" if self.pooled else "")
+        return [(self.voice.api.model_name, ids, str(position), str(self.max_tokens), *how) for position in sites.positions]
 
 
 def _explanation(position: int, token: str, said: Decoded) -> TokenExplanation:
