@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, log
 
 from audit.game.auditors.channels import ITSELF, Channel
 from audit.game.records import AuditorReport, Claim
@@ -22,6 +22,7 @@ COMMON, LOCAL = 0.01, 0.05
 alarm, and for a quirk within one topic, where conversations are few."""
 LEAST_RATIO = 2.0
 """How much more often than in the reference a theme must occur, text by text."""
+LEAST_RATIO_OF_A_CAUSE = 4.0
 SPREAD = 0.25
 LEAST_TOPICS = 3
 """A common cause shows in at least so many topics, and in this share of them."""
@@ -46,6 +47,8 @@ class Candidate:
     topics: tuple[str, ...]
     """Topics in which it occurs."""
     of: int
+    ratio: float
+    """How many times as often its texts carry the theme as the reference's."""
 
     @property
     def share(self) -> float:
@@ -54,12 +57,12 @@ class Candidate:
 
     @property
     def weight(self) -> float:
-        """How far it stands out, how widely it is spread, how little the reference has of it, and (of what is not text) how little of it
-        was said aloud."""
+        """How much more often it is said, how widely it is spread, how little the reference has of it, and (of what is not text) how little
+        of it was said aloud. Not how sure that is: what is said of many texts anyway is surest."""
         said, carriers = self.theme.said_transcripts, self.theme.transcripts
         aloud = 1.0 if said is None else said / max(1, carriers)
         usual = self.theme.reference_transcripts / max(1, self.theme.reference_of)
-        return self.theme.z * self.share * (1.0 - usual) * (1.0 - 0.5 * aloud)
+        return log(self.ratio) * self.share * (1.0 - usual) * (1.0 - 0.5 * aloud)
 
 
 def write_report(channels: Sequence[Channel], seed: int, about: str) -> AuditorReport:
@@ -77,12 +80,14 @@ def candidates_of(channel: Channel, seed: int, chance: float = COMMON) -> list[C
     """The themes that stand out in a channel, with the topics that they occur in."""
     themes = find_themes(channel.mine, channel.theirs, channel.said, seed=seed, permutations=PERMUTATIONS, loosest=TIGHT)
     of = len(set(channel.topics.values()))
-    kept = [theme for theme in themes if theme.p <= chance and _ratio(theme, channel) >= LEAST_RATIO]
-    return [Candidate(theme, channel, _topics(theme, channel), of) for theme in kept]
+    kept = [Candidate(theme, channel, _topics(theme, channel), of, _ratio(theme, channel)) for theme in themes if theme.p <= chance]
+    return [one for one in kept if one.ratio >= LEAST_RATIO]
 
 
 def is_common(one: Candidate) -> bool:
-    """Whether a theme occurs in enough topics to be the common cause of anything, and is not merely denied or supposed."""
+    """Whether a theme occurs in enough topics and often enough to be the common cause of anything, and is not merely denied or supposed."""
+    if one.ratio < LEAST_RATIO_OF_A_CAUSE:
+        return False
     return len(one.topics) >= max(LEAST_TOPICS, ceil(SPREAD * one.of)) and any(_plain(term) for term in one.theme.terms)
 
 
