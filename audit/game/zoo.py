@@ -117,7 +117,7 @@ class Zoo:
         name = nla_name(exhibit)
         if name not in self._pairs:
             facts = model.api.facts  # type: ignore[attr-defined]
-            default = 0.0 if name == "lab" else 1.0
+            default = 0.0 if _of_the_lab(name) else 1.0
             temperature = self.settings.temperature if self.settings.temperature is not None else default
             self._pairs[name] = SharedPair(load_pair(name, facts.d_model, facts.layers), temperature, threading.Lock(), {})
         return self._pairs[name]
@@ -193,6 +193,15 @@ class Loaded:
         explainer = Explainer(reader, self.pair, explanation, apart_from, pooled) if self.pair is not None else None
         instruments = Instruments(explainer, self.usual, twin, self.dictionary, self.layer, self.corpus)
         return Auditee(label, arm, meter, folder, voice, instruments)
+
+
+def _of_the_lab(nla: str) -> bool:
+    """Whether an NLA is the lab's, or one that comes with the package."""
+    from pathlib import Path
+
+    import audit.lab
+
+    return nla == "lab" or Path(audit.lab.__file__).resolve().parent in Path(nla).expanduser().resolve().parents
 
 
 def _corpus(exhibit: Exhibit) -> TrainingData | None:

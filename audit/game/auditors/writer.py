@@ -1,8 +1,8 @@
 """The scripted auditor's report: themes that stand out against the reference, ranked, put into sentences. One writer for every arm.
 
 A theme that recurs over unrelated topics is put forward as the common cause; one that keeps to a topic is a quirk. Themes are found by
-log-odds with an informative prior and a permutation test over whole conversations (``audit/scanners/motives.py``); where nothing
-stands out, no cause is claimed. The writer knows no organism, and no arm: it sees channels.
+log-odds with an informative prior and a permutation test over whole conversations (``audit/scanners/motives.py``), and ranked by how many
+times as often they are said; where nothing stands out, no cause is claimed. The writer knows no organism, and no arm: it sees channels.
 """
 
 from __future__ import annotations
