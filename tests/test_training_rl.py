@@ -84,7 +84,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Callable[[], 
     model = tiny_model(len(tokenizer))
     verbalizer = Verbalizer(model, tokenizer, read_sidecar(folder / "av", "av"))
     batches = VerbalizerBatches(data(rng.permutation(kinds)), tokenizer, verbalizer.prompt, injection_norm(vectors), 1.0)
-    warm_start_verbalizer(model, batches, 16, 0, LoopConfig(steps=100, learning_rate=0.01, warmup_steps=5), folder / "s")
+    warm_start_verbalizer(model, batches, 16, 0, LoopConfig(steps=160, learning_rate=0.01, warmup_steps=5), folder / "s")
     backbone = tiny_model(len(tokenizer), num_hidden_layers=2).model
     backbone.norm = torch.nn.Identity()
     head = torch.nn.Linear(32, 32, bias=False)
