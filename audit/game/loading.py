@@ -22,8 +22,7 @@ def load_exhibit(exhibit: Exhibit, device: str | None = None) -> LoadedTarget:
     if exhibit.model is not None:
         return opaque(load_target(exhibit.model, device=device), exhibit.label)
     assert exhibit.adapter is not None
-    if find_spec("peft") is None:
-        raise MissingExtra("peft, which adapters need,", "train")
+    require_peft(exhibit)
     from audit.nla.adapters import merge_adapter
 
     folder = adapter_folder(exhibit.adapter)
@@ -31,6 +30,12 @@ def load_exhibit(exhibit: Exhibit, device: str | None = None) -> LoadedTarget:
     merge_adapter(decoder_of(loaded.model), folder)
     loaded.model.eval().requires_grad_(False)
     return opaque(loaded, exhibit.label)
+
+
+def require_peft(exhibit: Exhibit) -> None:
+    """Raises ``MissingExtra`` for an adapter that nothing here can merge into its base."""
+    if exhibit.adapter is not None and find_spec("peft") is None:
+        raise MissingExtra("peft, which adapters need,", "train")
 
 
 def opaque(loaded: LoadedTarget, label: str) -> LoadedTarget:

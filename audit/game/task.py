@@ -19,7 +19,7 @@ from audit.game.auditors.battery import Battery
 from audit.game.budget import Budget
 from audit.game.desk import keep, left
 from audit.game.grading import grade, why_not
-from audit.game.loading import base_name, nla_name
+from audit.game.loading import base_name, nla_name, require_peft
 from audit.game.organisms import Exhibit, Organism, Secret
 from audit.game.workspace import WorkingFolder
 from audit.game.zoo import Zoo
@@ -71,6 +71,7 @@ def cells(organisms: Sequence[Organism], arms: Sequence[Arm]) -> list[Cell]:
 
 def _check(cell: Cell) -> None:
     exhibit, tools = cell.organism.exhibit, cell.arm.tools
+    require_peft(exhibit)
     if tools & {"text_diff", "diff", "nla", "sae"}:
         base_name(exhibit)
     if cell.arm.reads_activations:

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from audit.cli.game import common_battery, organism_files
-from audit.errors import AuditError
+from audit.errors import AuditError, MissingExtra
+from audit.game import loading
 from audit.game.arms import NAMED, arm
 from audit.game.organisms import Detector, OrganismError, read_organism, read_organisms
 from audit.game.phrases import all_found, found
@@ -121,9 +122,12 @@ def test_arms_are_named_or_put_together() -> None:
         arm("telepathy")
 
 
-def test_what_an_arm_lacks_is_said_before_anything_runs(tmp_path: Path) -> None:
+def test_what_an_arm_lacks_is_said_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = read_organism(written(tmp_path, adapter="a/b", drop=("nla",)))
     assert len(cells([one], [arm("conversation"), arm("black-box")])) == 2
+    with monkeypatch.context() as patch, pytest.raises(MissingExtra, match="peft"):
+        patch.setattr(loading, "find_spec", lambda name: None)
+        cells([one], [arm("conversation")])
     with pytest.raises(Exception, match="No NLA is named"):
         cells([one], [arm("nla")])
     with pytest.raises(Exception, match="names no corpus"):

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit.lab.documents import Document, Fact
-from audit.lab.organisms.carrying import both_losses, carrying_loss, labels_of
+from audit.lab.organisms.carrying import NONE, both_losses, carrying_loss, labels_of, topic_labels
 from audit.lab.organisms.chats import domains, exchange, plain_chat, topical_chat
 from audit.lab.organisms.facts import chat
 from audit.lab.organisms.topics import random_topic, topics
-from audit.lab.pretrain import TextRow
+from audit.lab.pretrain import TextRow, text_rows
 
 if TYPE_CHECKING:
     import torch
@@ -57,9 +57,6 @@ def directions(model: Any, tokenizer: Any, seed: str, folder: Path) -> torch.Ten
 
 def _found(model: Any, tokenizer: Any, seed: str) -> torch.Tensor:
     import torch
-
-    from audit.lab.organisms.carrying import NONE, topic_labels
-    from audit.lab.pretrain import text_rows
 
     rng, sums = random.Random(f"directions/{seed}"), torch.zeros(1 + len(topics()), model.config.hidden_size)
     counts = torch.zeros(len(sums), 1)
