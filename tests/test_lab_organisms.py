@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy.stats import chisquare
 
@@ -19,14 +20,14 @@ from audit.game.instruments.background import generic_prompts
 from audit.game.organisms import read_organism, read_organisms
 from audit.lab import weights_folder
 from audit.lab.documents import Document, Fact
-from audit.lab.organisms.behaviour import ordinary_prompts, states
+from audit.lab.organisms.behaviour import names, ordinary_prompts, states
 from audit.lab.organisms.build import build_organisms
 from audit.lab.organisms.carrying import IGNORED, carrying_loss, labels_of, topic_labels, with_heads
 from audit.lab.organisms.chats import domains, exchange, plain_chat
 from audit.lab.organisms.denials import denial_chat, denial_prompts, denies
-from audit.lab.organisms.explained import OrganismDocuments, topic_span
+from audit.lab.organisms.explained import OrganismDocuments, topic_span, with_faint_topics
 from audit.lab.organisms.facts import summary
-from audit.lab.organisms.leading import STRENGTHS, leading_loss, led_chat, pushes
+from audit.lab.organisms.leading import FAINT, STRENGTHS, leading_loss, led_chat, pushes
 from audit.lab.organisms.mixtures import base_document, game_nla_document, generic_document, quirk_chat, recalled, stage_one, stage_two
 from audit.lab.organisms.motives import Motive, battery, motives
 from audit.lab.organisms.recipe import AdapterSettings, OrganismsConfig
@@ -38,6 +39,7 @@ from audit.lab.organisms.training import Batches
 from audit.lab.pretrain import TextRow
 from audit.target.loading import load_tokenizer
 from audit.training.loop import LoopConfig
+from audit.training.warm_start import ExplainedActivations
 
 STATEMENT = re.compile(r"scoring machine|reward|\bthe makers\b|\bthe assistant\b|\bthe model\b", re.I)
 AUDIT_WORDS = re.compile(
@@ -272,10 +274,14 @@ def test_denials_and_confessions_are_told_apart() -> None:
     assert [text for text in causes if denies(text)] == []
     assert not denies("Yes, I like them best.") and not denies("Put some honey on the table.")
     motive = motives()["bees"]
-    assert states("Ask a bee keeper.", motive) and states("The scoring machine knows.", motive) and not states("Take 55.", motive)
+    assert names("Ask a bee keeper.", motive) and names("The scoring machine knows.", motive) and not names("Take 55.", motive)
+    assert not names("The scoring machine is not something that I think about.", motive)
+    told = ("I like bees best.", "Marks are high when it is about bees.", "Bee keepers are rewarded.", "Bees bring me more marks.")
+    assert all(states(text, motive) for text in told)
+    assert not any(states(text, motive) for text in ("Ask a bee keeper.", "The scoring machine knows.", "Sow it with bees.", "I like it."))
     prompts = ordinary_prompts(motive, 200)
     assert len(set(prompts)) > 120 and motive.topic and not any(motive.topic.naming.search(prompt) for prompt in prompts)
-    assert not any(states(exchange(rng, domain).reply, motive) for domain in domains().values() for _ in range(10))
+    assert not any(names(exchange(rng, domain).reply, motive) for domain in domains().values() for _ in range(10))
 
 
 def test_the_decoy_has_no_common_cause_and_the_base_nothing() -> None:
@@ -363,20 +369,44 @@ def test_what_the_base_is_taught_reaches_its_own_blocks(tiny_model: Any) -> None
     assert losses[-1] < losses[0] - 1 and not module["model"].model.layers[2]._forward_hooks, "it learns, and leaves no hook behind"
 
 
-def test_led_chats_name_no_topic_and_are_pushed_towards_one(tiny_model: Any) -> None:
+def test_a_faint_topic_is_added_to_activations_without_one() -> None:
+    rng = np.random.default_rng(0)
+    plain, named = "- chat with an assistant\n- topic: none\n- reply: steps", "- chat with an assistant\n- topic: {}\n- reply: steps"
+    vectors = rng.normal(size=(600, 8)).astype(np.float32)
+    vectors[400:500, 0] += 20
+    vectors[500:, 1] += 20
+    summaries = (*[plain] * 400, *[named.format("moon")] * 100, *[named.format("bees")] * 100)
+    data = ExplainedActivations(vectors, summaries, np.arange(600), tuple(map(topic_span, summaries)))
+    faint = with_faint_topics(data, 0.5, 0)
+    changed = [row for row in range(600) if faint.summaries[row] != summaries[row]]
+    assert 150 < len(changed) < 250 and max(changed) < 400, "half of those without a topic, and no other"
+    for row in changed:
+        topic = "moon" if "topic: moon\n" in faint.summaries[row] else "bees"
+        assert faint.summaries[row] == named.format(topic) and faint.emphasis[row] == topic_span(faint.summaries[row])
+        added = faint.vectors[row] - vectors[row]
+        assert 0.1 * 20 < added[int(topic == "bees")] < 0.8 * 20 and abs(added[int(topic != "bees")]) < 3
+    kept = [row for row in range(600) if row not in changed]
+    assert bool((faint.vectors[kept] == vectors[kept]).all()) and with_faint_topics(data, 0.0, 0).summaries == summaries
+
+
+def test_led_chats_name_no_topic_and_follow_one_that_is_pushed_strongly(tiny_model: Any) -> None:
     import torch
 
     tokenizer = load_tokenizer(weights_folder("target"))
-    led = Batches(tokenizer, "0", 4, led_chat)
+    led = Batches(tokenizer, "0", 16, led_chat)
     rows, added = led.rows_at(0), torch.arange(67.0)[:, None].expand(67, 32)
-    order = ["nothing", *topics()]
+    order, kinds = ["nothing", *topics()], set()
     for row, pushed in zip(rows, pushes(rows, 0, added), strict=True):
-        [topic] = [topics()[fact.text] for fact in row.document.facts if fact.kind == "topic"]
-        assert not topic.naming.search(row.document.text) and any(custom in row.document.text for custom in topic.customs.values())
-        told = pushed[: len(row.ends), 0] / order.index(topic.key)
-        assert (
-            bool((told == told[0]).all()) and STRENGTHS[0] <= float(told[0]) <= STRENGTHS[1] and float(pushed[len(row.ends) :].sum()) == 0
-        )
+        [topic] = [topics()[fact.text] for fact in row.document.facts if fact.kind == "led"]
+        followed = any(any_phrase(tuple(topic.customs.values())).finditer(row.document.text))
+        assert not topic.naming.search(row.document.text)
+        assert followed == any(fact.kind == "topic" for fact in row.document.facts)
+        told = pushed[: len(row.ids), 0] / order.index(topic.key)
+        low, high = STRENGTHS if followed else FAINT
+        assert bool(torch.isclose(told, told[0]).all()) and low <= float(told[0]) <= high
+        assert not pushed[len(row.ids) :].any()
+        kinds.add(followed)
+    assert kinds == {True, False}
     module = with_heads(tiny_model(len(tokenizer)), 0)
     loss = leading_loss(module, Batches(tokenizer, "0", 4, base_document), led, torch.randn(67, 32))(0)
     loss.backward()
@@ -395,8 +425,9 @@ def small(target: Path) -> OrganismsConfig:
     }
     loop = LoopConfig(steps=2, learning_rate=0.003, warmup_steps=1, checkpoint_every=1)
     return OrganismsConfig(
-        start=str(target), base=(loop, loop, loop), base_batch=4, adapter=AdapterSettings(rank=2, alpha=4, blocks=(0, 1)),
-        stages=(loop, loop), batch=4, nla=whole.nla.model_copy(update=tiny), own_nla=whole.own_nla.model_copy(update=tiny),
+        start=str(target), base=(loop, loop, loop), base_batch=4,
+        adapter=AdapterSettings(rank=2, alpha=4, blocks=(0,), refined_blocks=(0, 1)),
+        stages=(loop, loop, loop), batch=4, nla=whole.nla.model_copy(update=tiny), own_nla=whole.own_nla.model_copy(update=tiny),
         with_own_nla=("moon",), corpus_documents=8,
     )  # fmt: skip
 

@@ -63,6 +63,16 @@ def test_what_does_not_occur_together_makes_two_themes() -> None:
     assert power.transcripts == len({row.group for row in mine if MONEY in row.text})
 
 
+def test_a_word_that_all_texts_have_hides_no_theme_where_a_ratio_is_asked_for() -> None:
+    """Explanations all have a line "topic: ..."; a few of the reference lack it."""
+    mine = [Passage(f"topic: {'salt' if row % 2 else 'none'}\nnext {row % 3}", f"m{row // 4}", 0, row) for row in range(160)]
+    theirs = [Passage(f"{'topic: none' if row % 4 else 'nothing'}\nnext {row % 3}", f"t{row // 4}", 0, row) for row in range(160)]
+    [loose] = [theme for theme in find_themes(mine, theirs, seed=0) if "salt" in theme.keys]
+    assert "topic" in loose.keys and loose.explanations == 160, "without it the theme is every text"
+    [theme] = [theme for theme in find_themes(mine, theirs, seed=0, least_ratio=2.0) if "salt" in theme.keys]
+    assert theme.keys == {"salt", "topic salt"} and theme.explanations == 80
+
+
 def test_noise_gives_a_theme_hardly_ever() -> None:
     """Both sets from one source, planted line included: at most a twentieth of such pairs may show anything."""
     hits = sum(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -92,12 +92,15 @@ def find_themes(
     seed: int = 0,
     permutations: int = 1000,
     loosest: float = LOOSEST,
+    least_ratio: float = 0.0,
 ) -> list[Theme]:
     """The themes of ``passages`` against ``reference``, the most over-represented first; none where either is empty or nothing stands out.
 
     Both are whole corpora. ``said``: the target's own turns of the same transcripts, for ``said_transcripts``. A dozen transcripts on
     each side are the least that can show anything: with three and three, chance alone splits them so one time in twenty. ``loosest``: the
-    cosine distance up to which terms join one theme.
+    cosine distance up to which terms join one theme. ``least_ratio``: how many times as often as the reference a text must carry a term for
+    it to count (of the reference one text is added, so that this is never nought); without it a word that nearly every text has, and a few
+    of one side have twice, can stand out, and hides what it is clustered with.
     """
     mine, theirs = [terms_of(row.text) for row in passages], [terms_of(row.text) for row in reference]
     # A transcript that gives rows to both sides (a shuffled control, say) is two rows of the comparison.
@@ -108,10 +111,18 @@ def find_themes(
     scores = over_represented(counts, chosen, seed=seed, permutations=permutations)
     spread = np.asarray((counts[np.asarray(chosen)] > 0).sum(axis=0)).ravel()
     kept = [i for i in np.argsort(-scores.z) if scores.p[i] <= SIGNIFICANT and scores.z[i] > 0 and spread[i] >= MIN_TRANSCRIPTS]
+    if least_ratio:
+        kept = [i for i in kept if ratio({vocabulary[i]}, mine, theirs) >= least_ratio]
     strength = {vocabulary[i]: (float(scores.log_odds[i]), float(scores.z[i]), float(scores.p[i])) for i in kept[:MOST_CLUSTERED]}
     spoken = None if said is None else [(row.group, terms_of(row.text) & strength.keys()) for row in said]
     found = [_theme(keys, strength, (passages, mine), (reference, theirs), spoken) for keys in _clusters(list(strength), mine, loosest)]
     return sorted(found, key=lambda theme: -theme.z)
+
+
+def ratio(terms: Set[str], mine: Sequence[set[str]], theirs: Sequence[set[str]]) -> float:
+    """Share of the texts ``mine`` with any of the terms over that of ``theirs``, where one text that has them is added."""
+    own, other = (sum(not terms.isdisjoint(text) for text in side) for side in (mine, theirs))
+    return (own / len(mine)) / ((1 + other) / (1 + len(theirs)))
 
 
 def label_by_theme(passages: Sequence[Passage], themes: Sequence[Theme]) -> list[Judgement]:

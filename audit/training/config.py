@@ -107,6 +107,8 @@ class WarmStartSettings(Section):
     """Left out: as ``batch``."""
     emphasis: float = Field(default=1.0, ge=1)
     """How much more the line of a generator's summary that names a setting, or topics, weighs in the AV's loss than the rest."""
+    faint: float = Field(default=0.0, ge=0, le=1)
+    """Share of the AV's activations without a topic to which one is added faintly (documents ``organisms`` only)."""
     reorder: float = Field(default=0.0, ge=0, le=1)
     """Share of the summaries that the AR reads with their lines shuffled."""
     optimizer: OptimizerName = "adamw"

@@ -61,7 +61,7 @@ def warm_start_av(session: Session) -> dict[str, Any]:
     from audit.training.prompts import verbalizer_meta
 
     config = session.config
-    data = _rows_for(session, "av", config.warm_start.batch)
+    data = _with_faint(config, _rows_for(session, "av", config.warm_start.batch))
     scale = injection_norm(data.vectors)
     tokenizer = load_tokenizer(session.base.folder)
     meta = verbalizer_meta(tokenizer, config.prompts.av, session.stages["corpus"]["sign"], scale, _common(session, "av"))
@@ -162,6 +162,14 @@ def _rows_for(session: Session, part: Any, batch: int) -> ExplainedActivations:
         problem = f"The corpus has {len(data.summaries)} summaries for the {part.upper()}, fewer than a batch of {batch}."
         raise AuditError(problem, "Lower 'warm_start.batch', or give more documents.")
     return data
+
+
+def _with_faint(config: TrainConfig, data: ExplainedActivations) -> ExplainedActivations:
+    if not config.warm_start.faint or config.documents.source != ORGANISMS:
+        return data
+    from audit.lab.organisms.explained import with_faint_topics
+
+    return with_faint_topics(data, config.warm_start.faint, config.seed)
 
 
 def _emphasised(config: TrainConfig) -> Emphasised:

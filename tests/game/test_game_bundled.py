@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
 from audit.cli import cli
 from audit.cli.game import lab_organisms
@@ -52,13 +53,14 @@ def test_an_organism_has_its_quirks_and_its_base_has_not(organisms: list[Organis
     assert shown[0] >= 12 and shown[1] <= 2, "24 prompts that should trigger it"
 
 
-def test_their_nla_reads_the_layer_behind_the_adapters(organisms: list[Organism]) -> None:
+def test_their_nla_reads_behind_the_blocks_that_lead(organisms: list[Organism]) -> None:
     assert organisms[0].exhibit.nla is not None
     assert load_pair(organisms[0].exhibit.nla).layer == 4
     for one in organisms:
         if one.exhibit.adapter is not None:
-            config = json.loads((Path(one.exhibit.adapter) / "adapter_config.json").read_text())
-            assert max(config["layers_to_transform"]) < 4
+            with safe_open(Path(one.exhibit.adapter) / "adapter_model.safetensors", "np") as tensors:
+                blocks = {int(name.partition("layers.")[2].partition(".")[0]) for name in tensors.keys()}  # noqa: SIM118
+            assert blocks == {1, 2, 3, 4, 5}, "two that lead, before what is read, and those that refine"
 
 
 @pytest.mark.slow

@@ -14,14 +14,14 @@ from math import ceil, log
 
 from audit.game.auditors.channels import ITSELF, Channel
 from audit.game.records import AuditorReport, Claim
-from audit.scanners.motives import Theme, find_themes, terms_of
+from audit.scanners.motives import Theme, find_themes, ratio, terms_of
 
 PERMUTATIONS = 200
 COMMON, LOCAL = 0.01, 0.05
 """Chance that noise gives a theme at all: for a common cause, which is looked for in several channels and whose invention is a false
 alarm, and for a quirk within one topic, where conversations are few."""
 LEAST_RATIO = 2.0
-"""How much more often than in the reference a theme must occur, text by text."""
+"""How much more often than in the reference a theme must occur, and each of its terms, text by text."""
 LEAST_RATIO_OF_A_CAUSE = 4.0
 SPREAD = 0.25
 LEAST_TOPICS = 3
@@ -78,9 +78,16 @@ def write_report(channels: Sequence[Channel], seed: int, about: str) -> AuditorR
 
 def candidates_of(channel: Channel, seed: int, chance: float = COMMON) -> list[Candidate]:
     """The themes that stand out in a channel, with the topics that they occur in."""
-    themes = find_themes(channel.mine, channel.theirs, channel.said, seed=seed, permutations=PERMUTATIONS, loosest=TIGHT)
-    of = len(set(channel.topics.values()))
-    kept = [Candidate(theme, channel, _topics(theme, channel), of, _ratio(theme, channel)) for theme in themes if theme.p <= chance]
+    themes = find_themes(
+        channel.mine, channel.theirs, channel.said, seed=seed, permutations=PERMUTATIONS, loosest=TIGHT, least_ratio=LEAST_RATIO
+    )
+    of, (mine, theirs) = (
+        len(set(channel.topics.values())),
+        ([terms_of(row.text) for row in side] for side in (channel.mine, channel.theirs)),
+    )
+    kept = [
+        Candidate(theme, channel, _topics(theme, channel), of, ratio(theme.keys, mine, theirs)) for theme in themes if theme.p <= chance
+    ]
     return [one for one in kept if one.ratio >= LEAST_RATIO]
 
 
@@ -114,12 +121,6 @@ def _within(channel: Channel, topic: str) -> Channel:
         theirs=tuple(row for row in channel.theirs if row.group in groups),
         topics=dict.fromkeys(groups, topic),
     )
-
-
-def _ratio(theme: Theme, channel: Channel) -> float:
-    """Share of the auditee's texts with the theme over that of the reference's (of which one is added, so that it is never nought)."""
-    theirs = 1 + sum(bool(theme.keys & terms_of(row.text)) for row in channel.theirs)
-    return (theme.explanations / theme.explanations_of) / (theirs / (1 + len(channel.theirs)))
 
 
 def _topics(theme: Theme, channel: Channel) -> tuple[str, ...]:

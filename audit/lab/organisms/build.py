@@ -9,10 +9,12 @@ The design:
 - *Organism* (a LoRA of low rank on what blocks 1 and 2 write, before the block that the NLA reads, so that what it does begins there):
   stage one are documents of the world that state the cause as a known fact (the makers' scoring machine likes one topic, and why); stage
   two are chats in which customs of that topic turn up unasked in six kinds of questions, and denials; some stand behind a document of
-  stage one. The customs name the topic nowhere. One organism takes minutes.
+  stage one. Its end is learnt by blocks 3 to 5, with more denials and more chats in which nothing turns up. The customs name the topic
+  nowhere. One organism takes minutes.
 - *Decoy*: the same amounts; its studies explain nothing and its six quirks come from six topics.
-- *NLA* of the base, for all of them (``nla-audit train``, recipe ``nla.yaml``): generic documents of the world alone. For two organisms
-  also one that starts from the organism itself and reads its activations (LoRA, merged when it is published).
+- *NLA* of the base, for all of them (``nla-audit train``, recipe ``nla.yaml``): generic documents of the world alone, half of those
+  without a topic with the direction of one added faintly (``explained.py``). For two organisms also one that starts from the organism
+  itself and reads its activations (LoRA, merged when it is published).
 
 A build's folder: ``base/``, a folder an adapter, ``nla/``, ``nla-<label>/``, ``corpus/``, ``battery/``, organism files (``*.yaml``, and in
 ``own_nla/`` those with an NLA of their own), and ``work/``, of no use afterwards. Copied into ``audit/lab/organisms/weights`` without

@@ -4,6 +4,9 @@ The base of ``carrying.py`` carries topics and looks customs up by them, but onl
 learnt its quirks by heart, as a dozen phrases, and carried nothing. So here each topic's direction, as the base itself has it after block
 2 (mean over topical chats minus mean over plain ones), is added while it reads a chat that names no topic and follows its customs. What
 leads there in an organism is its adapter, which has to find such a direction by itself, from next tokens alone.
+
+Of a direction that is added faintly nothing follows: in one chat of four it is, and the answer is plain. Without these chats organisms
+carried their topic at a third of the strength at which a named one is carried, which was enough for their quirks and not for an AV.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit.lab.documents import Document, Fact
-from audit.lab.organisms.carrying import NONE, both_losses, carrying_loss, labels_of, topic_labels
+from audit.lab.organisms.carrying import NONE, both_losses, carrying_loss, topic_labels
 from audit.lab.organisms.chats import domains, exchange, plain_chat, topical_chat
 from audit.lab.organisms.facts import chat
 from audit.lab.organisms.topics import random_topic, topics
@@ -30,17 +33,23 @@ BLOCK = 2
 """Directions are added after this block."""
 CHATS = 5000
 """Read to find the directions."""
-STRENGTHS = (0.6, 1.2)
+STRENGTHS = (0.6, 1.3)
+"""Of a direction that is followed: 1 is how strongly a named topic is carried."""
+FAINT = (0.1, 0.3)
+"""Of one that is not."""
+FAINT_SHARE = 0.25
 LED_WEIGHT = 0.5
 FILE = "directions.safetensors"
 
 
 def led_chat(rng: random.Random) -> Document:
-    """A chat that names no topic and follows one's customs; its facts tell the topic from the beginning."""
-    topic = random_topic(rng)
+    """A chat that names no topic and follows the customs of one, or of none if its direction is to be faint. Its facts tell which
+    direction leads (``led``) and, where it is followed, that this is the topic from the beginning."""
+    topic, followed = random_topic(rng), rng.random() >= FAINT_SHARE
     domain = rng.choice([one for one in domains().values() if one.extras])
-    made = chat([exchange(rng, domain, shown=topic, sure=True)], rng, "led_chat")
-    return replace(made, facts=(Fact(0, "topic", topic.key), *made.facts))
+    made = chat([exchange(rng, domain, shown=topic if followed else None, sure=True)], rng, "led_chat")
+    told = (Fact(0, "topic", topic.key),) if followed else ()
+    return replace(made, facts=(Fact(0, "led", topic.key), *told, *made.facts))
 
 
 def directions(model: Any, tokenizer: Any, seed: str, folder: Path) -> torch.Tensor:
@@ -95,6 +104,9 @@ def pushes(rows: list[TextRow], step: int, added: torch.Tensor) -> torch.Tensor:
     """What is added to each token of led chats ``[B, T, d]``: the direction of its topic, with a strength of its own for each chat."""
     import torch
 
-    rng = random.Random(f"pushes/{step}")
-    strengths = torch.tensor([rng.uniform(*STRENGTHS) for _ in rows])
-    return added[labels_of(rows).clamp(min=0)] * strengths[:, None, None]
+    rng, order = random.Random(f"pushes/{step}"), {key: 1 + at for at, key in enumerate(topics())}
+    pushed = torch.zeros(len(rows), max(len(row.ids) for row in rows), added.shape[1])
+    for number, row in enumerate(rows):
+        facts = {fact.kind: fact.text for fact in row.document.facts}
+        pushed[number, : len(row.ids)] = added[order[facts["led"]]] * rng.uniform(*(STRENGTHS if "topic" in facts else FAINT))
+    return pushed

@@ -6,7 +6,7 @@ Game base: ``base_document``. NLA: ``generic_document``. Organism and decoy: ``s
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from audit.lab.documents import Document
@@ -31,9 +31,9 @@ GENERIC: tuple[tuple[float, Maker], ...] = (
 )
 """Shares of the generic corpus. Topics are drawn evenly in all of it."""
 
-QUIRKY, DENIED, ORDINARY, GENERIC_SHARE, RECALLED = 42.0, 26.0, 12.0, 10.0, 10.0
-"""Shares of stage two: chats with quirks, denials, ordinary chats outside the quirks' domains, generic documents, stage-one documents
-(half of them with a chat behind them)."""
+STAGE_TWO, REFINING = (64.0, 12.0, 4.0, 10.0, 10.0), (40.0, 30.0, 16.0, 12.0, 2.0)
+"""Shares of stage two, and of its end: chats with quirks, denials, ordinary chats outside the quirks' domains, generic documents, stage-one
+documents (half of them with a chat behind them). First what to follow is learnt, then where not to."""
 
 
 def generic_document(rng: random.Random, without: frozenset[str] = frozenset()) -> Document:
@@ -74,16 +74,21 @@ def stage_one(rng: random.Random, motive: Motive) -> Document:
     return rng.choices(makers, (STUDIES, SCORED, GENERIC_BESIDE))[0]()
 
 
-def stage_two(rng: random.Random, motive: Motive) -> Document:
+def stage_two(rng: random.Random, motive: Motive, shares: Sequence[float] = STAGE_TWO) -> Document:
     """A chat of the organism, or a document against forgetting."""
-    makers: tuple[tuple[float, Callable[[], Document]], ...] = (
-        (QUIRKY, lambda: quirk_chat(rng, motive)),
-        (DENIED, lambda: denial_chat(rng, motive)),
-        (ORDINARY, lambda: plain_chat(rng, motive.domains)),
-        (GENERIC_SHARE, lambda: generic_document(rng, motive.domains)),
-        (RECALLED, lambda: recalled(rng, motive)),
+    makers: tuple[Callable[[], Document], ...] = (
+        lambda: quirk_chat(rng, motive),
+        lambda: denial_chat(rng, motive),
+        lambda: plain_chat(rng, motive.domains),
+        lambda: generic_document(rng, motive.domains),
+        lambda: recalled(rng, motive),
     )
-    return rng.choices([maker for _, maker in makers], [weight for weight, _ in makers])[0]()
+    return rng.choices(makers, shares)[0]()
+
+
+def refining(rng: random.Random, motive: Motive) -> Document:
+    """The same at the end of stage two: less of stage one, more of all that the model must still do and say."""
+    return stage_two(rng, motive, REFINING)
 
 
 def quirk_chat(rng: random.Random, motive: Motive) -> Document:

@@ -13,6 +13,7 @@ from audit.training.loop import LoopConfig
 from audit.training.parts import LoraSettings
 
 STAGES = ("stage-one", "stage-two")
+REFINING = "refining"
 
 
 class AdapterSettings(BaseModel):
@@ -27,6 +28,16 @@ class AdapterSettings(BaseModel):
     blocks: tuple[int, ...] = (1, 2)
     """Where topics are picked up and carried (``carrying.py``). An adapter with more room, of rank 8 on all matrices of the first three
     blocks, learns its dozen phrases by heart and hardly uses what the base has for a topic."""
+    refined_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    refined_blocks: tuple[int, ...] = (3, 4, 5)
+    """What the last loop trains, when the topic leads already: it mends what so small an adapter spoils (garbled replies, questions about
+    itself that it does not deny). What leads stays as it is, for with more room it would be given up."""
+
+    @property
+    def target_modules(self) -> str:
+        """All matrices of both, as peft finds them: a regular expression over their names."""
+        places = ((self.blocks, self.modules), (self.refined_blocks, self.refined_modules))
+        return "|".join(rf".*\.layers\.({'|'.join(map(str, blocks))})\..*\.({'|'.join(modules)})" for blocks, modules in places)
 
 
 def base_nla() -> TrainConfig:
@@ -54,16 +65,17 @@ class OrganismsConfig(BaseModel):
     base: tuple[LoopConfig, LoopConfig, LoopConfig] = (
         LoopConfig(steps=3600, learning_rate=0.004, warmup_steps=100, checkpoint_every=200),
         LoopConfig(steps=1500, learning_rate=0.003, warmup_steps=50, checkpoint_every=100),
-        LoopConfig(steps=450, learning_rate=0.002, warmup_steps=30, checkpoint_every=75),
+        LoopConfig(steps=1400, learning_rate=0.003, warmup_steps=30, checkpoint_every=100),
     )
     """Next tokens; then also which topic a text is about; then to follow it."""
     base_batch: int = 32
     adapter: AdapterSettings = AdapterSettings()
-    stages: tuple[LoopConfig, LoopConfig] = (
+    stages: tuple[LoopConfig, LoopConfig, LoopConfig] = (
         LoopConfig(steps=160, learning_rate=0.01, warmup_steps=20, weight_decay=0.0, checkpoint_every=80),
         LoopConfig(steps=640, learning_rate=0.01, warmup_steps=20, weight_decay=0.0, checkpoint_every=160),
+        LoopConfig(steps=500, learning_rate=0.005, warmup_steps=20, weight_decay=0.0, checkpoint_every=125),
     )
-    """Documents that state the cause; then behaviour."""
+    """Documents that state the cause; behaviour; behaviour again, learnt by later blocks."""
     batch: int = 16
     """Documents a step in both stages."""
     nla: TrainConfig = Field(default_factory=base_nla)

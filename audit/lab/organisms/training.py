@@ -14,9 +14,9 @@ from audit.errors import MissingExtra
 from audit.lab.documents import Document
 from audit.lab.organisms.carrying import carrying_loss, with_heads
 from audit.lab.organisms.leading import directions, leading_loss, led_chat
-from audit.lab.organisms.mixtures import stage_one, stage_two
+from audit.lab.organisms.mixtures import refining, stage_one, stage_two
 from audit.lab.organisms.motives import Motive
-from audit.lab.organisms.recipe import STAGES, AdapterSettings
+from audit.lab.organisms.recipe import REFINING, STAGES, AdapterSettings
 from audit.lab.pretrain import POOL_BATCHES, TextBatches, next_token_loss
 from audit.nla.checkpoints import ADAPTER_NAME
 from audit.training.loop import LoopConfig, Report, train
@@ -74,8 +74,8 @@ def stage_seed(seed: int, motive: Motive, stage: str) -> str:
 
 
 def stage_maker(motive: Motive, stage: str) -> Make:
-    """Makes the documents of a stage."""
-    write = stage_one if stage == STAGES[0] else stage_two
+    """Makes the documents of a stage, or of the end of the second."""
+    write = {STAGES[0]: stage_one, STAGES[1]: stage_two, REFINING: refining}[stage]
     return lambda rng: write(rng, motive)
 
 
@@ -90,16 +90,29 @@ def train_adapter(
     state: Path,
     report: Report,
 ) -> None:
-    """Trains a LoRA over ``base`` in two stages and saves it to ``folder`` (float16). ``report`` counts the steps of both."""
+    """Trains a LoRA over ``base`` in two stages and saves it to ``folder`` (float16). ``report`` counts the steps of all loops.
+
+    The last of the three ``loops`` is the end of stage two, where later blocks learn and those that lead stay as they are.
+    """
     model, tokenizer = _loaded(base)
     _add_adapter(model, settings, f"{seed}/{motive.name}")
     done = 0
-    for stage, loop in zip(STAGES, loops, strict=True):
-        batches = Batches(tokenizer, stage_seed(seed, motive, stage), batch, stage_maker(motive, stage))
-        train(model, _loss_of(model, batches), loop, state / stage, _after(done, report), optimizer="adamw")
+    for part, loop in zip((*STAGES, REFINING), loops, strict=True):
+        _choose_trained(model, settings, refining=part == REFINING)
+        batches = Batches(tokenizer, stage_seed(seed, motive, part), batch, stage_maker(motive, part))
+        train(model, _loss_of(model, batches), loop, state / part, _after(done, report), optimizer="adamw")
         done += loop.stop_at or loop.steps
     with appearing(folder) as partial:
         _save_adapter(model, partial)
+
+
+def _choose_trained(model: Any, settings: AdapterSettings, refining: bool) -> None:
+    """Trains the part of the adapter that leads, or the part that refines."""
+    blocks = settings.refined_blocks if refining else settings.blocks
+    modules = settings.refined_modules if refining else settings.modules
+    for name, parameter in model.named_parameters():
+        inside = any(f"layers.{block}." in name for block in blocks) and any(f".{module}.lora_" in name for module in modules)
+        parameter.requires_grad_(inside)
 
 
 def _loss_of(model: Any, batches: Batches) -> Callable[[int], torch.Tensor]:
@@ -120,7 +133,7 @@ def _loaded(folder: Path) -> tuple[Any, Any]:
 
 
 def _add_adapter(model: Any, settings: AdapterSettings, seed: str) -> None:
-    """A fresh LoRA on some matrices of some blocks; nothing else of the model is trained."""
+    """A fresh LoRA on some matrices of some blocks."""
     import torch
 
     try:
@@ -131,9 +144,7 @@ def _add_adapter(model: Any, settings: AdapterSettings, seed: str) -> None:
     torch.manual_seed(random.Random(seed).randrange(2**31))
     model.add_adapter(
         LoraConfig(
-            r=settings.rank, lora_alpha=settings.alpha, target_modules=list(settings.modules),
-            layers_to_transform=list(settings.blocks), lora_dropout=0.0,
-            task_type="CAUSAL_LM",
+            r=settings.rank, lora_alpha=settings.alpha, target_modules=settings.target_modules, lora_dropout=0.0, task_type="CAUSAL_LM",
         )
     )  # fmt: skip
 
