@@ -37,6 +37,7 @@ from audit.lab.organisms.text import load
 from audit.lab.organisms.topics import CUSTOMS, any_phrase, topics
 from audit.lab.organisms.training import Batches
 from audit.lab.pretrain import TextRow
+from audit.nla.sidecar import read_sidecar
 from audit.target.loading import load_tokenizer
 from audit.training.loop import LoopConfig
 from audit.training.warm_start import ExplainedActivations
@@ -459,6 +460,7 @@ def test_a_build_goes_on_after_a_kill_and_can_be_played(tmp_path: Path, tiny_mod
     assert not bool((weights[0] == weights[1]).all())
     assert moon.nla != own.nla and own.nla and own.base == moon.base and own.adapter == moon.adapter
     assert load_pair(str(out / "nla")).layer == load_pair(own.nla).layer == 1
+    assert read_sidecar(out / "nla" / "av", "av").raw["training"]["faint"] == 0.5, "a departure stands in the sidecar"
     first = json.loads((out / "corpus" / "exhibit-04" / "stage-two.jsonl").read_text().splitlines()[0])
     assert first["text"] == training.stream("0/moon/stage-two", 0, 4, training.stage_maker(motives()["moon"], "stage-two"))[0].text
     public = [file for file in out.rglob("*") if file.suffix in (".yaml", ".json") and "work" not in file.parts]

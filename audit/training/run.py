@@ -134,7 +134,9 @@ def joint_rl(session: Session) -> dict[str, Any]:
     gold = explained_rows(session.path("corpus"), "ar") if rl.replay else None
     with session.curve("rl", folder, rl.steps) as take:
         train_rl(verbalizer, reconstructor, vectors, held_out, rl, folder, take, session.group, gold)
-    about = {"stage": "rl" if rl.steps else "warm_start", "parent_checkpoints": {"av": "warm/av", "ar": "warm/ar"}, "training": asdict(rl)}
+    about: dict[str, Any] = {"stage": "warm_start", "parent_checkpoints": {"av": "warm/av", "ar": "warm/ar"}}
+    if rl.steps:
+        about |= {"stage": "rl", "training": asdict(rl)}
     main, dtype = session.group.is_main, config.save_dtype
     parts.save_verbalizer(verbalizer, session.path("av"), {**verbalizer.sidecar.raw, **about}, base, dtype, main)
     parts.save_reconstructor(reconstructor, session.path("ar"), {**reconstructor.sidecar.raw, **about}, base, dtype, main)
