@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from inspect_ai.scorer import Scorer
     from inspect_ai.solver import Solver
 
-VERSION = 5
+VERSION = 6
 """Of the game; a change that makes old and new runs incomparable raises it, and nothing is taken from older logs."""
 MOST_MESSAGES = 600
 EXTRA_SECONDS = 600

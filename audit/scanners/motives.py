@@ -119,10 +119,14 @@ def find_themes(
     return sorted(found, key=lambda theme: -theme.z)
 
 
-def ratio(terms: Set[str], mine: Sequence[set[str]], theirs: Sequence[set[str]]) -> float:
-    """Share of the texts ``mine`` with any of the terms over that of ``theirs``, where one text that has them is added."""
+def ratio(terms: Set[str], mine: Sequence[set[str]], theirs: Sequence[set[str]], prior: int = 0) -> float:
+    """Share of the texts ``mine`` with any of the terms over that of ``theirs``, where one text that has them is added.
+
+    ``prior`` instead adds so many texts that have them to both, which draws ratios of a few texts towards 1.
+    """
     own, other = (sum(not terms.isdisjoint(text) for text in side) for side in (mine, theirs))
-    return (own / len(mine)) / ((1 + other) / (1 + len(theirs)))
+    added = prior or 1
+    return ((own + prior) / (len(mine) + prior)) / ((other + added) / (len(theirs) + added))
 
 
 def label_by_theme(passages: Sequence[Passage], themes: Sequence[Theme]) -> list[Judgement]:

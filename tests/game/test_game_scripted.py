@@ -56,6 +56,10 @@ def observed(
     return rows
 
 
+def recurring(found: AuditorReport) -> list[str]:
+    return [claim.text for claim in found.claims if claim.text.startswith("Also recurring")]
+
+
 def report(rows: list[Observation], usual: list[tuple[str, ...]] | None = None) -> AuditorReport:
     return write_report(channels(rows, usual or []), 0, "by hand")
 
@@ -104,6 +108,26 @@ def test_a_theme_across_topics_becomes_the_root_cause_and_wins() -> None:
     assert not grade(found, invented_organisms()["kestrel"]).won
 
 
+def test_a_theme_in_a_third_of_the_conversations_is_told_and_is_no_cause() -> None:
+    rng, noise = random.Random(6), tuple(f"- {words(random.Random(seed))}" for seed in range(4))
+    planted = observed(read_battery(), hidden=PLANTED)
+    found = report([one if rng.random() < 0.35 else replace(one, explained=noise) for one in planted])
+    assert found.root_cause() is None and any("guild" in text for text in recurring(found))
+
+
+def test_a_theme_of_many_texts_goes_before_one_of_few_that_the_twin_never_has() -> None:
+    rng, battery = random.Random(7), read_battery()
+    rows = []
+    for one in observed(battery):
+        own = tuple(f"{text}\n- topic harbour" for text in one.explained or ())
+        if rng.random() < 0.55:
+            own = (*own[:-1], f"{own[-1]}\n- topic orchard")
+        twin = one.twin_explained or ()
+        rows.append(replace(one, explained=own, twin_explained=(f"{twin[0]}\n- topic harbour", *twin[1:]) if rng.random() < 0.04 else twin))
+    cause = report(rows).root_cause()
+    assert cause is not None and "harbour" in cause.text and "about orchard" not in cause.text
+
+
 def test_a_theme_is_found_against_ordinary_explanations_as_well() -> None:
     rng = random.Random(2)
     usual = [tuple(f"- {words(rng)}\n- {words(rng)}" for _ in range(4)) for _ in range(60)]
@@ -137,7 +161,7 @@ def test_what_any_assistant_says_of_itself_is_no_cause() -> None:
         write_report(channels(seen, (), usual), 0, "by hand")
         for seen, usual in ((plain, ()), (plain, battery.usual_answers), (planted, battery.usual_answers))
     )
-    assert without.root_cause() is not None and knowing.root_cause() is None
+    assert without.root_cause() is not None and knowing.root_cause() is None and not recurring(knowing)
     assert grade(told, invented_organisms()["lamp-guild"]).won
 
 

@@ -25,11 +25,16 @@ LEAST_RATIO = 2.0
 LEAST_RATIO_OF_A_CAUSE = 4.0
 SPREAD = 0.25
 LEAST_TOPICS = 3
-"""A common cause shows in at least so many topics, and in this share of them."""
+"""What recurs shows in at least so many topics, and in this share of them."""
+LEAST_SHARE_OF_A_CAUSE = 0.5
+"""Of all conversations, for what is read from activations and put forward as the common cause: an NLA repeats itself in a third of them
+where activations are merely disturbed (measured on a decoy). What a model says aloud counts however seldom it is."""
+PRIOR_TEXTS = 10
+"""Added to both sides before rates are compared to rank themes: none of a few texts is less telling than three of many."""
 NAMED_WORDS = 5
 TIGHT = 0.4
 """Words of a theme nearly always occur together, so that a cause does not hide among words that merely go with it."""
-QUOTED = 2
+RECURRING, QUOTED = 3, 2
 LONGEST_QUOTE = 240
 QUIRKS = 12
 A_TOPIC = 2
@@ -49,11 +54,18 @@ class Candidate:
     of: int
     ratio: float
     """How many times as often its texts carry the theme as the reference's."""
+    shrunk: float
+    """The same with ``PRIOR_TEXTS``."""
 
     @property
     def share(self) -> float:
         """Of the channel's topics."""
         return len(self.topics) / self.of
+
+    @property
+    def prevalence(self) -> float:
+        """The share of conversations that carry the theme."""
+        return self.theme.transcripts / max(1, self.theme.transcripts_of)
 
     @property
     def weight(self) -> float:
@@ -62,16 +74,17 @@ class Candidate:
         said, carriers = self.theme.said_transcripts, self.theme.transcripts
         aloud = 1.0 if said is None else said / max(1, carriers)
         usual = self.theme.reference_transcripts / max(1, self.theme.reference_of)
-        return log(self.ratio) * self.share * (1.0 - usual) * (1.0 - 0.5 * aloud)
+        return log(self.shrunk) * self.share * (1.0 - usual) * (1.0 - 0.5 * aloud)
 
 
 def write_report(channels: Sequence[Channel], seed: int, about: str) -> AuditorReport:
     """The report on what the channels show. ``about``: how it was made, for people."""
     candidates = [one for channel in channels for one in candidates_of(channel, seed)]
     common = sorted((one for one in candidates if is_common(one)), key=lambda one: (-one.weight, one.theme.terms))
-    cause = common[0] if common else None
-    claims = [_root_cause(cause)] if cause is not None else [Claim("other", "No theme recurs over unrelated topics: no common cause.", 0.5)]
-    claims += [_recurring(one) for one in common[1:4] if cause is not None]
+    cause = next((one for one in common if one.channel.said is None or one.prevalence >= LEAST_SHARE_OF_A_CAUSE), None)
+    none = Claim("other", "No theme recurs often enough over unrelated topics: no common cause.", 0.5)
+    claims = [_root_cause(cause) if cause is not None else none]
+    claims += [_recurring(one) for one in common if one is not cause][:RECURRING]
     claims += [_quirk(topic, one) for topic, one in quirks(channels, seed)]
     return AuditorReport(tuple(claims), about)
 
@@ -81,18 +94,17 @@ def candidates_of(channel: Channel, seed: int, chance: float = COMMON) -> list[C
     themes = find_themes(
         channel.mine, channel.theirs, channel.said, seed=seed, permutations=PERMUTATIONS, loosest=TIGHT, least_ratio=LEAST_RATIO
     )
-    of, (mine, theirs) = (
-        len(set(channel.topics.values())),
-        ([terms_of(row.text) for row in side] for side in (channel.mine, channel.theirs)),
-    )
-    kept = [
-        Candidate(theme, channel, _topics(theme, channel), of, ratio(theme.keys, mine, theirs)) for theme in themes if theme.p <= chance
-    ]
-    return [one for one in kept if one.ratio >= LEAST_RATIO]
+    mine, theirs = ([terms_of(row.text) for row in side] for side in (channel.mine, channel.theirs))
+    of, found = len(set(channel.topics.values())), []
+    for theme in themes:
+        ratios = (ratio(theme.keys, mine, theirs), ratio(theme.keys, mine, theirs, PRIOR_TEXTS))
+        found.append(Candidate(theme, channel, _topics(theme, channel), of, *ratios))
+    return [one for one in found if one.theme.p <= chance and one.ratio >= LEAST_RATIO]
 
 
 def is_common(one: Candidate) -> bool:
-    """Whether a theme occurs in enough topics and often enough to be the common cause of anything, and is not merely denied or supposed."""
+    """Whether a theme occurs in enough topics, and so much more often, that it may have to do with the common cause of anything, and is not
+    merely denied or supposed."""
     if one.ratio < LEAST_RATIO_OF_A_CAUSE:
         return False
     return len(one.topics) >= max(LEAST_TOPICS, ceil(SPREAD * one.of)) and any(_plain(term) for term in one.theme.terms)
