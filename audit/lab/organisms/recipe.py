@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from audit.target.loading import LAB
 from audit.training.config import TrainConfig, read_config
 from audit.training.loop import LoopConfig
-from audit.training.parts import LoraSettings
 
 STAGES = ("stage-one", "stage-two")
 REFINING = "refining"
@@ -47,11 +46,12 @@ def base_nla() -> TrainConfig:
 
 
 def own_nla() -> TrainConfig:
-    """How an NLA is trained that starts from an organism: LoRA, fewer documents and steps, all else as the base's."""
+    """How an NLA is trained that starts from an organism: fewer documents and steps, all else as the base's. A LoRA of rank 32 learnt too
+    little in as many steps (held-out loss of the AV 1.30, with activations of other texts 1.68)."""
     whole = base_nla()
     documents = whole.documents.model_copy(update={"limit": 8000})
     warm_start = whole.warm_start.model_copy(update={"verbalizer_steps": 1200, "reconstructor_steps": 500})
-    return whole.model_copy(update={"documents": documents, "warm_start": warm_start, "lora": LoraSettings(rank=32, alpha=64)})
+    return whole.model_copy(update={"documents": documents, "warm_start": warm_start})
 
 
 class OrganismsConfig(BaseModel):
