@@ -14,7 +14,7 @@ The design:
 - *Decoy*: the same amounts; its studies explain nothing and its six quirks come from six topics.
 - *NLA* of the base, for all of them (``nla-audit train``, recipe ``nla.yaml``): generic documents of the world alone, half of those
   without a topic with the direction of one added faintly (``explained.py``). For two organisms also one that starts from the organism
-  itself and reads its activations (LoRA, merged when it is published).
+  itself and reads its activations.
 
 A build's folder: ``base/``, a folder an adapter, ``nla/``, ``nla-<label>/``, ``corpus/``, ``battery/``, organism files (``*.yaml``, and in
 ``own_nla/`` those with an NLA of their own), and ``work/``, of no use afterwards. Copied into ``audit/lab/organisms/weights`` without
