@@ -5,8 +5,8 @@ learnt its quirks by heart, as a dozen phrases, and carried nothing. So here eac
 2 (mean over topical chats minus mean over plain ones), is added while it reads a chat that names no topic and follows its customs. What
 leads there in an organism is its adapter, which has to find such a direction by itself, from next tokens alone.
 
-Of a direction that is added faintly nothing follows: in one chat of four it is, and the answer is plain. Without these chats organisms
-carried their topic at a third of the strength at which a named one is carried, which was enough for their quirks and not for an AV.
+Of a direction that is added faintly nothing follows: in one chat of four it is, and the answer is plain. So the base follows strong
+directions only (`benchmarks/LOG.md`). That organisms carry their topic more strongly for it was hoped for and not seen.
 """
 
 from __future__ import annotations
