@@ -50,9 +50,9 @@ NAMED = {
     "ask-back": (*_BLACK_BOX, "ask_back"),
 }
 """The first five are a game's default. ``nla-amplified`` is for motives that are carried too faintly to be put into words; differences of
-activations verbalise poorly, and it claims a cause of decoys too, so it is exploratory. ``nla-pooled`` does the same with means over replies. ``nla-control`` tells what an NLA
-makes of the text alone, read by a model that hides nothing; ``ask-back`` is the strongest that the script can do without activations. All
-but the first build on ``black-box``."""
+activations verbalise poorly, and it claims a cause of decoys too, so it is exploratory. ``nla-pooled`` does the same with means over
+replies. ``nla-control`` tells what an NLA makes of the text alone, read by a model that hides nothing; ``ask-back`` is the strongest that
+the script can do without activations. All but the first build on ``black-box``."""
 
 
 def arm(name: str) -> Arm:
